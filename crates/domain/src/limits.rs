@@ -1,0 +1,56 @@
+//! Every bound of the system, with its unit in the name. What users may change is a setting whose default stands here.
+
+use std::time::Duration;
+
+pub const NAME_CHARS_MAX: usize = 256;
+pub const CHANNEL_CHARS_MAX: usize = 128;
+pub const CHANNELS_PER_ENDPOINT_MAX: usize = 10;
+pub const CHANNELS_PER_MESSAGE_MAX: usize = 10;
+pub const TAGS_PER_MESSAGE_MAX: usize = 5;
+pub const METADATA_BYTES_MAX: usize = 4096;
+pub const URL_BYTES_MAX: usize = 65_536;
+pub const HEADER_VALUE_BYTES_MAX: usize = 4096;
+pub const HEADERS_PER_ENDPOINT_MAX: usize = 50;
+pub const ENDPOINTS_PER_APPLICATION_MAX: usize = 20_000;
+
+/// Default limit of a request body; the setting is `request_body_bytes_max`.
+pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
+/// How much of a response is kept with the attempt.
+pub const RESPONSE_BODY_BYTES_KEPT: usize = 20_000;
+/// How much of a response is read before the connection is given up: what is beyond the kept part is only drained.
+pub const RESPONSE_BODY_BYTES_READ_MAX: usize = 256 << 10;
+pub const RESPONSE_HEADERS_BYTES_KEPT: usize = 4096;
+
+pub const SECRET_BYTES_MIN: usize = 24;
+pub const SECRET_BYTES_MAX: usize = 75;
+pub const SECRET_BYTES_GENERATED: usize = 24;
+pub const OLD_SECRETS_MAX: usize = 10;
+pub const SECRET_GRACE_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+pub const SECRET_GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+pub const PAGE_ITEMS_DEFAULT: usize = 50;
+pub const PAGE_ITEMS_MAX: usize = 250;
+/// A list with a filter looks at this many rows before it answers with what it found and a cursor to go on from.
+pub const PAGE_ROWS_SCANNED_MAX: usize = 50_000;
+
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(12 * 3600);
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+
+pub const RETRY_STEPS_MAX: usize = 64;
+pub const RETRY_SPAN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const RECOVER_WINDOW_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Deliveries that one lane holds in memory; the rest waits on disk.
+pub const LANE_DELIVERIES_IN_MEMORY_MAX: usize = 512;
+pub const LANE_BYTES_IN_MEMORY_MAX: usize = 4 << 20;
+/// Attempts that one endpoint has in flight at a time while it is healthy.
+pub const LANE_CONCURRENCY_DEFAULT: usize = 64;
+/// Reasons for not routing to an endpoint that are kept with a message; `why` works out the rest.
+pub const SKIPS_PER_MESSAGE_MAX: usize = 32;
+
+pub const PAYLOAD_RETENTION_DEFAULT: Duration = Duration::from_secs(90 * 24 * 3600);
+
+const _: () = assert!(RESPONSE_BODY_BYTES_KEPT <= RESPONSE_BODY_BYTES_READ_MAX);
+const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
+const _: () = assert!(SECRET_BYTES_MIN <= SECRET_BYTES_GENERATED && SECRET_BYTES_GENERATED <= SECRET_BYTES_MAX);
+const _: () = assert!(LANE_CONCURRENCY_DEFAULT < LANE_DELIVERIES_IN_MEMORY_MAX);

@@ -1,0 +1,67 @@
+//! One event accepted for an application.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::id::{ApplicationId, EndpointId, MessageId};
+use crate::name::{Channel, EventTypeName, Tag, Uid};
+use crate::reason::Reason;
+use crate::time::Timestamp;
+
+/// A message as it stands in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub id: MessageId,
+    pub application: ApplicationId,
+    pub content: MessageContent,
+    pub created_at: Timestamp,
+}
+
+/// What the producer said, and where it was routed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageContent {
+    pub event_type: EventTypeName,
+    /// The producer's own id (`eventId`), unique in its application.
+    pub event_id: Option<Uid>,
+    pub channels: Vec<Channel>,
+    pub tags: Vec<Tag>,
+    /// Exactly the bytes that are delivered; `None` once they were expunged or their retention ended.
+    pub payload: Option<Bytes>,
+    pub content_type: PayloadType,
+    /// When the payload may go; the row itself stays for the retention of the store.
+    pub payload_expires_at: Timestamp,
+    /// No attempt before this time.
+    pub deliver_at: Option<Timestamp>,
+    pub routing: Routing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum PayloadType {
+    #[default]
+    Json,
+    Other(String),
+}
+
+impl PayloadType {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Json => "application/json",
+            Self::Other(content_type) => content_type,
+        }
+    }
+}
+
+/// Which endpoints a message goes to, and why not to the others; decided once, when it is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Routing {
+    pub targets: SmallVec<[EndpointId; 4]>,
+    /// The first [`crate::limits::SKIPS_PER_MESSAGE_MAX`] of the endpoints that it does not go to.
+    pub skips: Vec<Skip>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skip {
+    pub endpoint: EndpointId,
+    pub reason: Reason,
+}

@@ -1,0 +1,22 @@
+//! Carries every delivery to its end.
+//!
+//! ```text
+//!  ready groups (store) ─┐                                     ┌─► done
+//!  claims (store) ───────┼─► lane ─► attempt ─► decide ─► record ─► waiting until T (store)
+//!  wake (resend, timer) ─┘   per endpoint                      └─► dead, canceled
+//! ```
+//!
+//! Time, randomness, transport and store are arguments; nothing here opens a socket or a file. The engine decides nothing that
+//! `hookpost-domain` can decide: it asks `advance`, `Health`, `Throttle`, and acts.
+
+pub mod metrics;
+pub mod settings;
+pub mod status;
+pub mod transport;
+
+mod engine;
+
+pub use engine::Engine;
+pub use settings::EngineSettings;
+pub use status::LaneStatus;
+pub use transport::{Answer, OutgoingRequest, Transport, TransportError};

@@ -1,0 +1,74 @@
+//! What Hookpost asks of a store: four traits, one per actor, and the promises behind them.
+//!
+//! - [`Intake`]: the producer's side. One transaction per accepted message, durable before the answer.
+//! - [`Queue`]: the engine's side. Claims, records, reschedules, cancels.
+//! - [`Catalog`]: what is configured: applications, endpoints, event types, keys, tasks.
+//! - [`History`]: what happened: lists, states, statistics, retention.
+//!
+//! [`memory::MemoryStore`] is the reference: short enough to be read as a specification, and the model that property tests hold
+//! the others against. [`conformance`] is the suite that every store passes.
+//!
+//! A store never decides: states, schedules and routings come in decided by `hookpost-domain`.
+
+pub mod catalog;
+pub mod conformance;
+pub mod history;
+pub mod intake;
+pub mod memory;
+pub mod page;
+pub mod queue;
+pub mod vault;
+
+use std::sync::Arc;
+
+use hookpost_domain::{Invalid, PublicIds, RowId, Timestamp};
+use thiserror::Error;
+
+pub use catalog::{ApplicationView, Catalog, Change, Reference};
+pub use history::History;
+pub use intake::{AcceptError, Accepted, IdempotencyKey, Intake, NewMessage};
+pub use page::{Cursor, Listed, Order, PageRequest};
+pub use queue::{Claimed, LeaseId, LeasedDelivery, Queue, Record, Recorded};
+
+/// A whole store.
+pub trait Store: Intake + Queue + Catalog + History {
+    /// The next row id: strictly greater than every one before it.
+    fn new_row_id(&self, now: Timestamp) -> RowId;
+
+    fn public_ids(&self) -> &PublicIds;
+}
+
+pub type SharedStore = Arc<dyn Store>;
+
+/// The store cannot do it now and nothing was changed: the disk is full or read-only, the database is away, we are closing. Producers get 503.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the store is unavailable: {0}")]
+pub struct Unavailable(pub String);
+
+/// Why a change to the catalogue was not made. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum WriteError {
+    #[error("not found")]
+    NotFound,
+    /// Another row has this value of a unique field (`uid`, `name`).
+    #[error("another one with this {field} exists")]
+    Conflict { field: &'static str },
+    #[error("{0}")]
+    LimitReached(String),
+    /// The change itself refused what it found.
+    #[error(transparent)]
+    Refused(#[from] Invalid),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Told after each commit; for metrics.
+pub trait CommitObserver: Send + Sync + std::fmt::Debug {
+    fn committed(&self, commit: CommitFacts);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitFacts {
+    pub operations: usize,
+    pub duration: std::time::Duration,
+}

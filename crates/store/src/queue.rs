@@ -1,0 +1,132 @@
+//! The engine's side: what is due, and what became of it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookpost_domain::delivery::Transition;
+use hookpost_domain::health::Health;
+use hookpost_domain::{
+    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, Progress, Reason, Timestamp, Trigger,
+};
+
+use crate::Unavailable;
+
+/// Where a store hands over the deliveries that became ready by a commit: one group per commit. Where the engine does not keep up and the channel is full,
+/// the store keeps the group as backlog, as if it had been released.
+pub type ReadySender = tokio::sync::mpsc::Sender<Vec<LeasedDelivery>>;
+pub type ReadyReceiver = tokio::sync::mpsc::Receiver<Vec<LeasedDelivery>>;
+
+#[async_trait]
+pub trait Queue: Send + Sync + std::fmt::Debug {
+    /// Leases up to `limit` deliveries (and about `bytes_max` of payload) of one endpoint that may be attempted at `now`: what is due first by its time, then the
+    /// backlog, oldest message first. Nothing that is leased already is handed out again.
+    async fn claim(&self, endpoint: EndpointId, now: Timestamp, limit: usize, bytes_max: usize) -> Result<Claimed, Unavailable>;
+
+    /// Gives leases back untouched; the deliveries are as they were before and can be claimed again.
+    async fn release(&self, leases: Vec<(DeliveryKey, LeaseId)>) -> Result<(), Unavailable>;
+
+    /// Writes attempts and new states in one transaction and ends the leases, except where the lease was lost: those records change nothing. On
+    /// `Unavailable` nothing was written and all leases still hold.
+    async fn record(&self, records: Vec<Record>, now: Timestamp) -> Result<Vec<Recorded>, Unavailable>;
+
+    /// Every endpoint that has something to do now or later, and its health. Asked once, at start.
+    async fn lanes(&self) -> Result<Vec<LaneState>, Unavailable>;
+
+    /// Schedules an attempt with [`Trigger::Manual`] at `now`, whatever the state of the delivery; one that does not exist yet is created for it. The scheduled chain stays as
+    /// it is. Keys of messages without payload are left out. Returns how many were scheduled.
+    async fn send_again(&self, deliveries: Vec<DeliveryKey>, now: Timestamp) -> Result<usize, Unavailable>;
+
+    /// Ends unfinished deliveries of an endpoint that are not leased, in pieces; returns how many, and whether more are left.
+    async fn cancel(
+        &self,
+        endpoint: EndpointId,
+        which: CancelFilter,
+        reason: Reason,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Canceled, Unavailable>;
+
+    /// How much is waiting, for metrics; may be an estimate.
+    fn backlog(&self) -> Backlog;
+}
+
+/// Names one lease; a delivery that was leased again has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseId(pub u64);
+
+/// A delivery in the hands of this node.
+#[derive(Debug, Clone)]
+pub struct LeasedDelivery {
+    pub key: DeliveryKey,
+    pub lease: LeaseId,
+    pub application: ApplicationId,
+    /// Shared between the deliveries of one message.
+    pub message: Arc<Message>,
+    pub state: DeliveryState,
+    pub progress: Progress,
+    pub trigger: Trigger,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Claimed {
+    pub deliveries: Vec<LeasedDelivery>,
+    /// More could be claimed right now.
+    pub more: bool,
+    /// When the next one that is not yet due will be.
+    pub next_due: Option<Timestamp>,
+}
+
+/// The end of a lease.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub key: DeliveryKey,
+    pub lease: LeaseId,
+    pub application: ApplicationId,
+    pub trigger: Trigger,
+    /// `None`: it ended without a try (endpoint disabled or deleted, payload gone).
+    pub attempt: Option<Attempt>,
+    pub transition: Transition,
+    /// The endpoint's health, where it changed in a way that must outlive the process.
+    pub health: Option<Health>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    Done {
+        attempt: Option<AttemptId>,
+    },
+    /// Another holder has the delivery by now; nothing was written.
+    LeaseLost,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneState {
+    pub application: ApplicationId,
+    pub endpoint: EndpointId,
+    pub ready: bool,
+    pub next_due: Option<Timestamp>,
+    pub health: Health,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CancelFilter {
+    pub messages: Option<Vec<hookpost_domain::MessageId>>,
+    pub event_types: Option<Vec<hookpost_domain::EventTypeName>>,
+    pub channels: Option<Vec<hookpost_domain::Channel>>,
+    pub before: Option<Timestamp>,
+    pub after: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Canceled {
+    pub count: usize,
+    pub more: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Deliveries that are not in a final state.
+    pub deliveries: u64,
+    /// When the oldest message with an unfinished first attempt was accepted.
+    pub oldest_pending_at: Option<Timestamp>,
+}

@@ -1,0 +1,1 @@
+//! The guarded HTTP client: implements the engine's [`hookpost_engine::Transport`].
