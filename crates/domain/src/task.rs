@@ -32,6 +32,8 @@ pub enum TaskStatus {
 pub struct TaskProgress {
     /// Everything above this message has been looked at (work goes from new to old) — or below, for work from old to new.
     pub cursor: Option<MessageId>,
+    /// How many times the whole window was gone through already (recovery looks for failed deliveries first, then for canceled ones).
+    pub passes: u8,
     pub looked_at: u64,
     /// Deliveries that were sent again.
     pub affected: u64,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use hookpost_domain::delivery::Transition;
 use hookpost_domain::health::Health;
 use hookpost_domain::{
-    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, Progress, Reason, Timestamp, Trigger,
+    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, Timestamp, Trigger,
 };
 
 use crate::Unavailable;
@@ -18,18 +18,18 @@ pub type ReadyReceiver = tokio::sync::mpsc::Receiver<Vec<LeasedDelivery>>;
 
 #[async_trait]
 pub trait Queue: Send + Sync + std::fmt::Debug {
-    /// Leases up to `limit` deliveries (and about `bytes_max` of payload) of one endpoint that may be attempted at `now`: what is due first by its time, then the
-    /// backlog, oldest message first. Nothing that is leased already is handed out again.
-    async fn claim(&self, endpoint: EndpointId, now: Timestamp, limit: usize, bytes_max: usize) -> Result<Claimed, Unavailable>;
+    /// Leases deliveries of one endpoint that may be attempted at `now`: what is due first by its time, then the backlog, oldest message first. Nothing
+    /// that is leased already is handed out again. For an ordered endpoint see [`ClaimRequest::ordered`].
+    async fn claim(&self, request: ClaimRequest, now: Timestamp) -> Result<Claimed, Unavailable>;
 
     /// Gives leases back untouched; the deliveries are as they were before and can be claimed again.
     async fn release(&self, leases: Vec<(DeliveryKey, LeaseId)>) -> Result<(), Unavailable>;
 
     /// Writes attempts and new states in one transaction and ends the leases, except where the lease was lost: those records change nothing. On
-    /// `Unavailable` nothing was written and all leases still hold.
-    async fn record(&self, records: Vec<Record>, now: Timestamp) -> Result<Vec<Recorded>, Unavailable>;
+    /// `Unavailable` nothing was written and all leases still hold: the caller, who shares the records, tries again. One answer per record, in their order.
+    async fn record(&self, records: Arc<Vec<Record>>, now: Timestamp) -> Result<Vec<Recorded>, Unavailable>;
 
-    /// Every endpoint that has something to do now or later, and its health. Asked once, at start.
+    /// Every endpoint that has something to do now or later, and its health. Asked at start, and after the ready channel was full.
     async fn lanes(&self) -> Result<Vec<LaneState>, Unavailable>;
 
     /// Schedules an attempt with [`Trigger::Manual`] at `now`, whatever the state of the delivery; one that does not exist yet is created for it. The scheduled chain stays as
@@ -67,6 +67,19 @@ pub struct LeasedDelivery {
     pub trigger: Trigger,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimRequest {
+    pub endpoint: EndpointId,
+    /// At most this many deliveries,
+    pub limit: usize,
+    /// and about this much payload, but at least one delivery.
+    pub bytes_max: usize,
+    /// The endpoint wants strict order: due or backlog, the oldest message comes first, and nothing is handed out that is younger than a
+    /// delivery which was attempted already and waits for a time after `now` (that one is named in [`Claimed::held_by`]). Manual triggers and
+    /// messages whose `deliver_at` has not come stand outside the order: the former are handed out when due, the latter hold nobody up.
+    pub ordered: bool,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Claimed {
     pub deliveries: Vec<LeasedDelivery>,
@@ -74,6 +87,8 @@ pub struct Claimed {
     pub more: bool,
     /// When the next one that is not yet due will be.
     pub next_due: Option<Timestamp>,
+    /// Ordered endpoints only: the oldest message that was attempted and is not yet due; nothing younger was handed out.
+    pub held_by: Option<MessageId>,
 }
 
 /// The end of a lease.
@@ -110,7 +125,7 @@ pub struct LaneState {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CancelFilter {
-    pub messages: Option<Vec<hookpost_domain::MessageId>>,
+    pub messages: Option<Vec<MessageId>>,
     pub event_types: Option<Vec<hookpost_domain::EventTypeName>>,
     pub channels: Option<Vec<hookpost_domain::Channel>>,
     pub before: Option<Timestamp>,
