@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Runs everything that must hold, step by step, and ends with one line: `N passed, N failed`.
+
+A step counts the tests that it reports itself; a step that reports none counts as one. Steps go on after a failure, so that
+one run shows everything; those that need the server are left out when it did not build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = [sys.executable, "-B", "-u"]
+CARGO = ["cargo"]
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    command: list[str]
+    #: Programs without which the step is left out, with a line that says so.
+    wants: tuple[str, ...] = ()
+    needs_server: bool = False
+
+
+def unit_tests() -> list[str]:
+    if shutil.which("cargo-nextest"):
+        return [*CARGO, "nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--status-level", "fail", "--cargo-quiet"]
+    return [*CARGO, "test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests", "--quiet"]
+
+
+# Cheap things first. The server of the later steps is the debug build that the unit tests have made most of already.
+STEPS = [
+    Step("format", [*CARGO, "fmt", "--all", "--check"]),
+    Step("arrows", [*PYTHON, "scripts/check_arrows.py"]),
+    Step("deny", [*CARGO, "deny", "--offline", "check", "bans", "licenses", "sources"], wants=("cargo-deny",)),
+    Step("clippy", [*CARGO, "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"]),
+    Step("build", [*CARGO, "build", "--workspace", "--bins", "--locked", "--quiet"]),
+    Step("unit tests", unit_tests()),
+    Step("documentation tests", [*CARGO, "test", "--workspace", "--doc", "--locked", "--quiet"]),
+    Step("wire", [*PYTHON, "tests/wire/run.py"], needs_server=True),
+    Step("sdk", [*PYTHON, "tests/sdk/run.py"], needs_server=True),
+    Step("delivery", [*PYTHON, "tests/delivery/run.py"], needs_server=True),
+    Step("examples", [*PYTHON, "tests/examples/run.py"], needs_server=True),
+    Step("docs", [*PYTHON, "tests/docs/run.py"], needs_server=True),
+]
+
+# What the runners of the steps print about their tests: nextest, cargo test, and our own.
+COUNTS = [
+    re.compile(r"^\s*Summary \[.*?\] .*?(?P<passed>\d+) passed(?: \(.*?\))?(?:, (?P<failed>\d+) failed)?"),
+    re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed;"),
+    re.compile(r"^(?P<passed>\d+) passed, (?P<failed>\d+) failed"),
+]
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def run(step: Step) -> tuple[int, int]:
+    """Runs a step, shows what it prints, and returns how many tests passed and failed."""
+    passed = failed = 0
+    process = subprocess.Popen(
+        step.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        for pattern in COUNTS:
+            if match := pattern.match(ESCAPES.sub("", line)):
+                passed += int(match["passed"])
+                failed += int(match["failed"] or 0)
+                break
+    code = process.wait()
+    if code != 0 and failed == 0:
+        failed = 1
+    if code == 0 and passed == 0 and failed == 0:
+        passed = 1
+    return passed, failed
+
+
+def main() -> int:
+    names = [step.name for step in STEPS]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", action="append", choices=names, default=[], help="run this step (repeatable)")
+    parser.add_argument("--skip", action="append", choices=names, default=[], help="leave this step out (repeatable)")
+    options = parser.parse_args()
+    steps = [step for step in STEPS if (not options.only or step.name in options.only) and step.name not in options.skip]
+
+    # Without stdin and colours the output reads the same in a terminal and in a log.
+    os.environ.setdefault("NEXTEST_HIDE_PROGRESS_BAR", "1")
+    lines: list[str] = []
+    total_passed = total_failed = 0
+    server_built = True
+    for step in steps:
+        missing = [program for program in step.wants if not shutil.which(program)]
+        if missing:
+            lines.append(f"  {step.name:<20} left out: {', '.join(missing)} is not installed")
+            continue
+        if step.needs_server and not server_built:
+            total_failed += 1
+            lines.append(f"  {step.name:<20} not run: the server did not build")
+            continue
+        print(f"\n=== {step.name}", flush=True)
+        started = time.monotonic()
+        passed, failed = run(step)
+        if step.name == "build" and failed:
+            server_built = False
+        total_passed += passed
+        total_failed += failed
+        lines.append(f"  {step.name:<20} {passed:>5} passed {failed:>3} failed {time.monotonic() - started:>7.1f} s")
+
+    print("\n=== summary")
+    print("\n".join(lines))
+    print(f"{total_passed} passed, {total_failed} failed", flush=True)
+    return 1 if total_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
