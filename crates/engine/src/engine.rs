@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hookpost_domain::operational::OperationalEvent;
-use hookpost_domain::{Clock, EndpointId, Entropy, OrgId};
+use hookpost_domain::{ApplicationId, Clock, EndpointId, Entropy, OrgId};
 use hookpost_store::SharedStore;
 use hookpost_store::queue::ReadyReceiver;
 use tokio_util::sync::CancellationToken;
@@ -43,8 +43,8 @@ impl Engine {
     }
 
     /// Something of this endpoint may be due earlier than the lane knows: after a resend, or a change of the endpoint.
-    pub fn wake(&self, endpoint: EndpointId) {
-        let _ = endpoint;
+    pub fn wake(&self, application: ApplicationId, endpoint: EndpointId) {
+        let _ = (application, endpoint);
     }
 
     /// A background task was created, or asked to stop.
