@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{EndpointId, MessageId};
 use crate::reason::Reason;
 use crate::retry::RetrySchedule;
+use crate::task::DeliveryStatus;
 use crate::time::Timestamp;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub enum DeliveryState {
     Dead {
         reason: Reason,
     },
-    /// Ended without being given a chance: endpoint disabled or deleted, cancelled by a user.
+    /// Ended without being given a chance: endpoint disabled or deleted, cancelled by a user, never routed there.
     Canceled {
         reason: Reason,
     },
@@ -47,6 +48,12 @@ pub struct Delivery {
     pub key: DeliveryKey,
     pub state: DeliveryState,
     pub progress: Progress,
+}
+
+impl Delivery {
+    pub fn status(&self) -> DeliveryStatus {
+        DeliveryStatus::of(self.state, self.progress)
+    }
 }
 
 /// How far a delivery has come: what the next decision depends on.
@@ -149,6 +156,39 @@ pub struct ReceiverWish {
     pub slow_down: bool,
 }
 
+impl ReceiverWish {
+    /// Reads the status and the values of the headers `retry-after` (seconds, or an HTTP date) and `webhook-delivery`. What
+    /// makes no sense is as if it were not there.
+    pub fn of_answer(status_code: u16, retry_after: Option<&str>, webhook_delivery: Option<&str>, now: Timestamp) -> Self {
+        let says = |word: &str| webhook_delivery.is_some_and(|value| value.trim().eq_ignore_ascii_case(word));
+        Self {
+            retry_after: retry_after.and_then(|value| parse_retry_after(value.trim(), now)),
+            disable: status_code == 410 || says("disable"),
+            abort: says("abort-message"),
+            slow_down: matches!(status_code, 429 | 502 | 503 | 504),
+        }
+    }
+}
+
+fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    if !value.is_empty() && value.bytes().all(|c| c.is_ascii_digit()) {
+        // A number too large for 64 bits asks for "very late", which is bounded anyway.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    Some(Timestamp::from_unix_ms(u64::try_from(date.as_millisecond()).ok()?).since(now))
+}
+
+/// An attempt that has ended, with what was known of its delivery when it began.
+#[derive(Debug, Clone, Copy)]
+pub struct Tried<'a> {
+    pub before: DeliveryState,
+    pub progress: Progress,
+    pub trigger: Trigger,
+    pub outcome: &'a AttemptOutcome,
+    pub wish: ReceiverWish,
+}
+
 /// What follows from an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
@@ -156,17 +196,44 @@ pub struct Transition {
     pub progress: Progress,
 }
 
-/// Decides what becomes of a delivery after an attempt. `before` is its state when the attempt began; `jitter` is in `0.0..1.0`.
-pub fn advance(
-    before: DeliveryState,
-    progress: Progress,
-    trigger: Trigger,
-    outcome: &AttemptOutcome,
-    wish: ReceiverWish,
-    schedule: &RetrySchedule,
-    now: Timestamp,
-    jitter: f64,
-) -> Transition {
-    let _ = (before, outcome, wish, schedule, now, jitter, trigger);
-    Transition { state: before, progress }
+/// Decides what becomes of a delivery after an attempt; `jitter` is in `0.0..1.0`.
+///
+/// `Retry-After` only ever moves the next attempt later, and not beyond the time that the rest of the schedule takes.
+pub fn advance(tried: Tried<'_>, schedule: &RetrySchedule, now: Timestamp, jitter: f64) -> Transition {
+    let scheduled = u32::from(tried.trigger == Trigger::Scheduled);
+    let progress = Progress {
+        attempts: tried.progress.attempts.saturating_add(1),
+        scheduled_attempts: tried.progress.scheduled_attempts.saturating_add(scheduled),
+    };
+    let state = match tried.trigger {
+        _ if tried.outcome.is_success() => DeliveryState::Delivered,
+        Trigger::Manual => after_failed_manual(tried.before),
+        Trigger::Scheduled => after_failed_scheduled(tried, progress.scheduled_attempts, schedule, now, jitter),
+    };
+    Transition { state, progress }
 }
+
+/// A try by hand leaves the chain as it is; but what was canceled has now been tried, and failed.
+fn after_failed_manual(before: DeliveryState) -> DeliveryState {
+    match before {
+        DeliveryState::Canceled { .. } => DeliveryState::Dead { reason: Reason::RetriesExhausted },
+        other => other,
+    }
+}
+
+fn after_failed_scheduled(tried: Tried<'_>, attempts_made: u32, schedule: &RetrySchedule, now: Timestamp, jitter: f64) -> DeliveryState {
+    let status_code = tried.outcome.status_code();
+    let final_client_error =
+        schedule.client_errors_are_final && (400..500).contains(&status_code) && !matches!(status_code, 408 | 425 | 429);
+    if tried.wish.disable || tried.wish.abort || final_client_error {
+        return DeliveryState::Dead { reason: Reason::ReceiverRefused };
+    }
+    let Some(wait) = schedule.wait_after(attempts_made, jitter) else {
+        return DeliveryState::Dead { reason: Reason::RetriesExhausted };
+    };
+    let asked = tried.wish.retry_after.unwrap_or_default().min(schedule.span_after(attempts_made));
+    DeliveryState::Waiting { at: now + wait.max(asked) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::Metadata;
 use crate::id::{ApplicationId, EndpointId};
-use crate::name::{Channel, EventTypeName, Uid};
+use crate::name::{Channel, EventTypePattern, Uid};
 use crate::retry::RetrySchedule;
 use crate::secret::EndpointSecrets;
 use crate::time::Timestamp;
@@ -20,7 +20,7 @@ pub struct Endpoint {
     pub version: u16,
     pub disabled: Disabled,
     /// `None`: all event types.
-    pub event_types: Option<Vec<EventTypeName>>,
+    pub event_types: Option<Vec<EventTypePattern>>,
     /// `None`: messages with any channels or none.
     pub channels: Option<Vec<Channel>>,
     /// Deliveries a second.
@@ -64,5 +64,36 @@ pub struct CustomHeader {
 impl std::fmt::Debug for CustomHeader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: …", self.name)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::id::RowId;
+    use crate::secret::SigningSecret;
+
+    /// An endpoint that wants everything.
+    pub(crate) fn endpoint(number: u64) -> Endpoint {
+        Endpoint {
+            id: EndpointId::from_row(RowId::from_raw(number)),
+            application: ApplicationId::from_row(RowId::from_raw(1)),
+            uid: None,
+            url: "https://example.com/hook".into(),
+            description: String::new(),
+            version: 1,
+            disabled: Disabled::No,
+            event_types: None,
+            channels: None,
+            throttle_rate: None,
+            concurrency: None,
+            ordered: false,
+            retry_schedule: None,
+            headers: Vec::new(),
+            secrets: EndpointSecrets::new(SigningSecret::Hmac256(vec![1; 24])),
+            metadata: Metadata::new(),
+            created_at: Timestamp::ZERO,
+            updated_at: Timestamp::ZERO,
+        }
     }
 }

@@ -40,13 +40,13 @@ pub mod time;
 
 pub use access::{ApiKey, OrgId, Principal, Scope};
 pub use application::Application;
-pub use delivery::{Attempt, AttemptOutcome, Delivery, DeliveryKey, DeliveryState, Progress, Trigger};
+pub use delivery::{Attempt, AttemptOutcome, Delivery, DeliveryKey, DeliveryState, Progress, Transition, Trigger};
 pub use endpoint::Endpoint;
 pub use environment::{Clock, Entropy};
 pub use event_type::EventType;
 pub use id::{ApiKeyId, ApplicationId, AttemptId, EndpointId, EventTypeId, MessageId, PublicIds, RowId, TaskId};
 pub use message::{Message, MessageContent};
-pub use name::{Channel, EventTypeName, Invalid, Tag, Uid};
+pub use name::{Channel, EventTypeName, EventTypePattern, Invalid, Tag, Uid};
 pub use reason::Reason;
 pub use retry::RetrySchedule;
 pub use secret::SigningSecret;

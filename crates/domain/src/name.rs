@@ -64,6 +64,52 @@ names! {
     Tag "A label on a message, to find it again." limits::CHANNEL_CHARS_MAX, "-_./\\#";
 }
 
+/// What an endpoint subscribes to: one event type (`order.paid`), or all below a name (`order.*`).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventTypePattern(Arc<str>);
+
+impl EventTypePattern {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        check_characters(text.strip_suffix(".*").unwrap_or(text), limits::NAME_CHARS_MAX, "-_.")?;
+        Ok(Self(text.into()))
+    }
+
+    pub fn matches(&self, event_type: &EventTypeName) -> bool {
+        match self.0.strip_suffix('*') {
+            None => *self.0 == *event_type.0,
+            Some(group) => event_type.0.len() > group.len() && event_type.0.starts_with(group),
+        }
+    }
+
+    /// The event type, unless it is a group of them.
+    pub fn exact(&self) -> Option<EventTypeName> {
+        (!self.0.ends_with('*')).then(|| EventTypeName(self.0.clone()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<EventTypeName> for EventTypePattern {
+    fn from(name: EventTypeName) -> Self {
+        Self(name.0)
+    }
+}
+
+impl fmt::Display for EventTypePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for EventTypePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
 fn check_characters(text: &str, chars_max: usize, extra: &str) -> Result<(), Invalid> {
     if text.is_empty() || text.len() > chars_max {
         return Err(Invalid::new(format!("must be 1 to {chars_max} characters long")));
@@ -89,5 +135,26 @@ mod tests {
         assert_eq!(Uid::parse("").unwrap_err().to_string(), "must be 1 to 256 characters long");
         assert!(Channel::parse("a:b+c").is_ok());
         assert!(Tag::parse("a/b#c").is_ok());
+    }
+
+    #[test]
+    fn a_group_is_everything_below_its_name() {
+        let matches = |pattern: &str, name: &str| EventTypePattern::parse(pattern).unwrap().matches(&EventTypeName::parse(name).unwrap());
+        for (pattern, name, expected) in [
+            ("order.paid", "order.paid", true),
+            ("order.paid", "order.paid.eu", false),
+            ("order.*", "order.paid", true),
+            ("order.*", "order.paid.eu", true),
+            ("order.*", "order", false),
+            ("order.*", "order.", false),
+            ("order.*", "orders.paid", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+        for broken in ["*", ".*", "order*", "*.paid", "a.*.b", "order.**", ""] {
+            assert!(EventTypePattern::parse(broken).is_err(), "{broken}");
+        }
+        assert_eq!(EventTypePattern::parse("a.*").unwrap().exact(), None);
+        assert_eq!(EventTypePattern::parse("a.b").unwrap().exact(), Some(EventTypeName::parse("a.b").unwrap()));
     }
 }
