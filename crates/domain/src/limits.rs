@@ -20,6 +20,20 @@ pub const RESPONSE_BODY_BYTES_KEPT: usize = 20_000;
 /// How much of a response is read before the connection is given up: what is beyond the kept part is only drained.
 pub const RESPONSE_BODY_BYTES_READ_MAX: usize = 256 << 10;
 pub const RESPONSE_HEADERS_BYTES_KEPT: usize = 4096;
+/// An answer with more than this in its headers is an error of the receiver.
+pub const RESPONSE_HEADERS_BYTES_READ_MAX: usize = 32 << 10;
+
+/// For name, TCP, proxy and TLS together.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Addresses of one name that are tried one after the other.
+pub const CONNECT_ADDRESSES_MAX: usize = 8;
+/// Name lookups under way at a time: each occupies a thread of the operating system for as long as its name server hangs.
+pub const LOOKUPS_IN_FLIGHT_MAX: usize = 128;
+/// How long a connection without work is kept for the next delivery to its host.
+pub const IDLE_CONNECTION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+pub const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 128;
+/// In the whole process: each is a file descriptor.
+pub const IDLE_CONNECTIONS_MAX: usize = 4096;
 
 pub const SECRET_BYTES_MIN: usize = 24;
 pub const SECRET_BYTES_MAX: usize = 75;
@@ -51,6 +65,7 @@ pub const SKIPS_PER_MESSAGE_MAX: usize = 32;
 pub const PAYLOAD_RETENTION_DEFAULT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 const _: () = assert!(RESPONSE_BODY_BYTES_KEPT <= RESPONSE_BODY_BYTES_READ_MAX);
+const _: () = assert!(LANE_CONCURRENCY_DEFAULT <= IDLE_CONNECTIONS_PER_HOST_MAX && IDLE_CONNECTIONS_PER_HOST_MAX <= IDLE_CONNECTIONS_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
 const _: () = assert!(SECRET_BYTES_MIN <= SECRET_BYTES_GENERATED && SECRET_BYTES_GENERATED <= SECRET_BYTES_MAX);
 const _: () = assert!(LANE_CONCURRENCY_DEFAULT < LANE_DELIVERIES_IN_MEMORY_MAX);
