@@ -1,0 +1,170 @@
+//! What every request passes, written as one function because the order matters and layers cost: CORS, optional trailing slash, idempotency,
+//! panics, one log event per change.
+//!
+//! Creating a message takes the shortest way through: its handler keeps idempotency in the store's transaction and logs for itself.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use hookpost_domain::OrgId;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, StatusCode, Uri};
+use prometheus_client::registry::Registry;
+use tower::ServiceExt;
+
+use crate::idempotency;
+use crate::problem::Problem;
+use crate::routes;
+use crate::state::{Api, ApiState};
+
+/// Everything that the server answers. The registry is what `/metrics` shows.
+pub fn router(state: ApiState, registry: Arc<Registry>) -> Router {
+    let api = Api::new(state);
+    let handlers = routes::handlers(api.clone(), registry);
+    Router::new().fallback(front).with_state(Front { api, handlers })
+}
+
+#[derive(Clone)]
+struct Front {
+    api: Api,
+    handlers: Router,
+}
+
+async fn front(State(front): State<Front>, mut request: Request) -> Response {
+    let started = front.api.metrics.request_started();
+    let method = request.method().clone();
+    let mut response = if let Some(preflight) = preflight_answer(&request) {
+        preflight
+    } else {
+        if let Some(uri) = without_trailing_slash(request.uri()) {
+            *request.uri_mut() = uri;
+        }
+        if method == Method::GET || method == Method::HEAD || (method == Method::POST && is_message_create(request.uri().path())) {
+            dispatch(front.handlers, request).await
+        } else {
+            change(&front, request).await
+        }
+    };
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    front.api.metrics.request_ended(&method, response.status(), started);
+    response
+}
+
+/// Runs the handler; a panic in it is this request's problem only.
+pub(crate) async fn dispatch(handlers: Router, request: Request) -> Response {
+    match AssertUnwindSafe(handlers.oneshot(request)).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        // The panic hook has printed what happened.
+        Err(_) => Problem::Internal.into_response(),
+    }
+}
+
+/// A request that may change something: runs once per idempotency key, and leaves one event in the log.
+async fn change(front: &Front, mut request: Request) -> Response {
+    let note = RequestNote::default();
+    request.extensions_mut().insert(note.clone());
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let started_at = front.api.now();
+    let key = if method == Method::POST { idempotency::key_of(request.headers(), &path) } else { Ok(None) };
+    let response = match key {
+        Ok(None) => dispatch(front.handlers.clone(), request).await,
+        Ok(Some(key)) => idempotency::once(front.api.clone(), key, request, front.handlers.clone()).await,
+        Err(problem) => problem.into_response(),
+    };
+    tracing::info!(
+        target: "hookpost::request",
+        org = note.org(),
+        %method,
+        path,
+        status = response.status().as_u16(),
+        duration_ms = u64::try_from(front.api.now().since(started_at).as_millis()).unwrap_or(u64::MAX),
+        "{method} {path}: {}",
+        response.status().as_u16(),
+    );
+    response
+}
+
+/// What a request leaves for its log event on its way through.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RequestNote(Arc<OnceLock<OrgId>>);
+
+impl RequestNote {
+    pub(crate) fn set_org(&self, org: &OrgId) {
+        // A request has one caller; a second extraction says the same.
+        let _ = self.0.set(org.clone());
+    }
+
+    fn org(&self) -> Option<&str> {
+        self.0.get().map(OrgId::as_str)
+    }
+}
+
+/// `POST /api/v1/app/{app_id}/msg`
+pub(crate) fn is_message_create(path: &str) -> bool {
+    path.strip_prefix("/api/v1/app/").and_then(|rest| rest.strip_suffix("/msg")).is_some_and(|app| !app.is_empty() && !app.contains('/'))
+}
+
+fn without_trailing_slash(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
+    let shorter = path.strip_suffix('/').filter(|shorter| !shorter.is_empty())?;
+    let path_and_query = match uri.query() {
+        Some(query) => format!("{shorter}?{query}"),
+        None => shorter.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// The API may be called from any page; its tokens are not cookies.
+fn preflight_answer(request: &Request) -> Option<Response> {
+    let headers = request.headers();
+    let wanted =
+        headers.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| request.method() == Method::OPTIONS && headers.contains_key(ORIGIN))?;
+    let mut response = StatusCode::OK.into_response();
+    let answer = response.headers_mut();
+    answer.insert(ACCESS_CONTROL_ALLOW_METHODS, wanted.clone());
+    if let Some(wanted) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    }
+    answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_is_for_creating_messages_only() {
+        for (path, expected) in [
+            ("/api/v1/app/app_1/msg", true),
+            ("/api/v1/app/a%2Fb/msg", true),
+            ("/api/v1/app//msg", false),
+            ("/api/v1/app/a/b/msg", false),
+            ("/api/v1/app/msg", false),
+            ("/api/v1/app/a/msg/bulk-expunge", false),
+        ] {
+            assert_eq!(is_message_create(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn one_trailing_slash_is_optional() {
+        let stripped = |uri: &'static str| without_trailing_slash(&Uri::from_static(uri)).map(|uri| uri.to_string());
+        assert_eq!(stripped("/api/v1/app/").as_deref(), Some("/api/v1/app"));
+        assert_eq!(stripped("/api/v1/app/?limit=1").as_deref(), Some("/api/v1/app?limit=1"));
+        assert_eq!(stripped("/"), None);
+        assert_eq!(stripped("/api/v1/app"), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! What the API counts. Everything else that `/metrics` shows is counted where it happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use hookpost_domain::Timestamp;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// The counters of the API; clones share them. Register them once, in the registry that [`crate::router`] gets.
+#[derive(Debug, Clone)]
+pub struct ApiMetrics {
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<MethodLabel, Histogram, fn() -> Histogram>,
+    pub(crate) messages_accepted: Counter,
+    pub(crate) messages_repeated: Counter,
+    pub(crate) accept_seconds: Histogram,
+    backlog_deliveries: Gauge,
+    oldest_pending_age_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: MethodName,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabel {
+    method: MethodName,
+}
+
+/// A closed list: a label that clients choose would grow without bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(clippy::upper_case_acronyms, reason = "these are the names of the methods")]
+enum MethodName {
+    GET,
+    POST,
+    PUT,
+    PATCH,
+    DELETE,
+    OTHER,
+}
+
+impl From<&Method> for MethodName {
+    fn from(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::GET,
+            Method::POST => Self::POST,
+            Method::PUT => Self::PUT,
+            Method::PATCH => Self::PATCH,
+            Method::DELETE => Self::DELETE,
+            _ => Self::OTHER,
+        }
+    }
+}
+
+/// From a quarter of a millisecond to eight seconds.
+fn latency_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_25, 2.0, 16))
+}
+
+impl Default for ApiMetrics {
+    fn default() -> Self {
+        Self {
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(latency_histogram),
+            messages_accepted: Counter::default(),
+            messages_repeated: Counter::default(),
+            accept_seconds: latency_histogram(),
+            backlog_deliveries: Gauge::default(),
+            oldest_pending_age_seconds: Gauge::default(),
+        }
+    }
+}
+
+impl ApiMetrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("hookpost_http_requests", "Requests answered", metrics.requests.clone());
+        registry.register(
+            "hookpost_http_request_duration_seconds",
+            "From the first byte of the head to the answer",
+            metrics.request_seconds.clone(),
+        );
+        registry.register("hookpost_messages_accepted", "Messages accepted and on disk", metrics.messages_accepted.clone());
+        registry.register(
+            "hookpost_messages_repeated",
+            "Creations answered from an earlier one with the same idempotency key",
+            metrics.messages_repeated.clone(),
+        );
+        registry.register("hookpost_accept_duration_seconds", "From calling the store to the fsync", metrics.accept_seconds.clone());
+        registry.register("hookpost_backlog_deliveries", "Deliveries that are not finished", metrics.backlog_deliveries.clone());
+        registry.register(
+            "hookpost_oldest_pending_age_seconds",
+            "Age of the oldest message that waits for its first attempt",
+            metrics.oldest_pending_age_seconds.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn request_started(&self) -> Instant {
+        Instant::now()
+    }
+
+    pub(crate) fn request_ended(&self, method: &Method, status: StatusCode, started: Instant) {
+        let method = MethodName::from(method);
+        self.requests.get_or_create(&RequestLabels { method, status: status.as_u16() }).inc();
+        self.request_seconds.get_or_create(&MethodLabel { method }).observe(started.elapsed().as_secs_f64());
+    }
+
+    fn refresh(&self, api: &Api) {
+        let backlog = api.store.backlog();
+        self.backlog_deliveries.set(i64::try_from(backlog.deliveries).unwrap_or(i64::MAX));
+        let age = backlog.oldest_pending_at.map_or(Duration::ZERO, |oldest: Timestamp| api.now().since(oldest));
+        self.oldest_pending_age_seconds.set(age.as_secs_f64());
+    }
+}
+
+/// `GET /metrics`
+pub(crate) fn show(api: &Api, registry: &Arc<Registry>) -> Result<Response, Problem> {
+    api.metrics.refresh(api);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).map_err(|_| Problem::Internal)?;
+    let mut response = Response::new(text.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    Ok(response)
+}

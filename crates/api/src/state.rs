@@ -1,0 +1,103 @@
+//! What the handlers work with: lent by the program that serves, never global.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookpost_domain::id::{Id, Kind};
+use hookpost_domain::secret::SignatureKind;
+use hookpost_domain::{Clock, Entropy, Timestamp, limits};
+use hookpost_engine::Engine;
+use hookpost_store::SharedStore;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::token::{TokenCache, TokenSecret};
+use crate::idempotency::InFlight;
+use crate::metrics::ApiMetrics;
+
+/// Everything that [`crate::router`] needs.
+#[derive(Debug, Clone)]
+pub struct ApiState {
+    pub store: SharedStore,
+    pub engine: Arc<Engine>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub settings: ApiSettings,
+    pub metrics: ApiMetrics,
+    /// Requests that are finished even if their client goes away. Whoever serves closes it and waits for it at the end.
+    pub tasks: TaskTracker,
+}
+
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// Signs and verifies tokens (`HOOKPOST_JWT_SECRET`).
+    pub token_secret: TokenSecret,
+    /// Where people reach the portal; its links get the token in their fragment.
+    pub portal_url: String,
+    pub request_body_bytes_max: usize,
+    /// Refuses endpoints without TLS.
+    pub https_only: bool,
+    pub default_signature: SignatureKind,
+    /// How long payloads are kept when a message does not say.
+    pub payload_retention: Duration,
+}
+
+impl ApiSettings {
+    pub fn new(token_secret: TokenSecret) -> Self {
+        Self {
+            token_secret,
+            portal_url: "http://127.0.0.1:8071/portal".to_owned(),
+            request_body_bytes_max: limits::REQUEST_BODY_BYTES_MAX,
+            https_only: false,
+            default_signature: SignatureKind::default(),
+            payload_retention: limits::PAYLOAD_RETENTION_DEFAULT,
+        }
+    }
+}
+
+/// The state of all handlers: what was lent, and what the API itself remembers between requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Api(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    lent: ApiState,
+    pub(crate) tokens: TokenCache,
+    pub(crate) in_flight: InFlight,
+}
+
+impl Api {
+    pub(crate) fn new(lent: ApiState) -> Self {
+        Self(Arc::new(Inner { lent, tokens: TokenCache::new(), in_flight: InFlight::default() }))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The id of a row that is about to be created.
+    pub(crate) fn new_id<K: Kind>(&self, now: Timestamp) -> Id<K> {
+        Id::from_row(self.store.new_row_id(now))
+    }
+
+    /// An id as clients see it.
+    pub(crate) fn public<K: Kind>(&self, id: Id<K>) -> String {
+        self.store.public_ids().encode(id)
+    }
+}
+
+impl Deref for Api {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Deref for Inner {
+    type Target = ApiState;
+
+    fn deref(&self) -> &ApiState {
+        &self.lent
+    }
+}
