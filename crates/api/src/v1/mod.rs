@@ -29,13 +29,14 @@
 //!   `#[serde(rename_all = "camelCase")]`. Older spellings of a field are fields of their own or `#[serde(alias)]`; the doc comment of a field is its description.
 //! - An input has plain types; its `parse` turns them into domain types with [`Wrong`](crate::problem::Wrong), so that a client learns of all wrong
 //!   fields at once. `uid::<Kind>` knows the rule for uids. In a PATCH, `Option<Option<T>>` with `present` tells `null` from absence.
-//! - An output is made by `…Out::new(&api, &thing)`; ids go through `api.public(id)`, times are [`Time`].
+//! - An output is made by `…Out::new(&api, &thing)`; ids go through `api.public(id)`, times are [`Time`], retry schedules `RetryScheduleOut`.
 //! - Lists: `page::request` (or `request_by_name`), then `Page::new(items.map(|item| (public id, out)), done)`.
 //! - Answers: `Json` 200, `Created` 201, `Accepted` 202, `CreatedOr` 201/200, `NoContent` 204. Errors of the store become problems by `?`.
 //! - Creating a message is the one hot path: it borrows from its body (`RawBody`, `parse_json`), passes its idempotency key to the store itself
 //!   (`idempotency::key_of`), and logs at debug. All other POSTs get idempotency, and a log event, in `front.rs`.
 
 pub(crate) mod application;
+pub(crate) mod retry;
 
 use hookpost_domain::application::{Metadata, check_metadata};
 use hookpost_domain::id::Kind;
