@@ -57,6 +57,8 @@ pub const RECOVER_WINDOW_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Deliveries that one lane holds in memory; the rest waits on disk.
 pub const LANE_DELIVERIES_IN_MEMORY_MAX: usize = 512;
 pub const LANE_BYTES_IN_MEMORY_MAX: usize = 4 << 20;
+/// Payload bytes that all lanes together hold in memory.
+pub const LANES_BYTES_IN_MEMORY_MAX: usize = 64 << 20;
 /// Attempts that one endpoint has in flight at a time while it is healthy.
 pub const LANE_CONCURRENCY_DEFAULT: usize = 64;
 /// Reasons for not routing to an endpoint that are kept with a message; `why` works out the rest.

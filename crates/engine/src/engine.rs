@@ -1,26 +1,54 @@
 //! The running engine: owns the lanes and the tasks that serve them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hookpost_domain::operational::OperationalEvent;
-use hookpost_domain::{ApplicationId, Clock, EndpointId, Entropy, OrgId};
+use hookpost_domain::{ApplicationId, Clock, EndpointId, Entropy, RetrySchedule, limits};
 use hookpost_store::SharedStore;
 use hookpost_store::queue::ReadyReceiver;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::budget::Shared;
+use crate::lanes::Lanes;
 use crate::metrics::EngineMetrics;
+use crate::operational::{EVENTS_WAITING_MAX, Waiting};
+use crate::recorder::Recorder;
 use crate::settings::EngineSettings;
 use crate::status::LaneStatus;
+use crate::timer::Timer;
 use crate::transport::Transport;
+
+const RESTORE_RETRY: Duration = Duration::from_millis(500);
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Engine {
-    store: SharedStore,
-    transport: Arc<dyn Transport>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    settings: EngineSettings,
-    metrics: EngineMetrics,
+    pub(crate) store: SharedStore,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) settings: EngineSettings,
+    pub(crate) metrics: EngineMetrics,
+    pub(crate) default_schedule: Arc<RetrySchedule>,
+
+    pub(crate) lanes: Lanes,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) timer: Timer,
+    pub(crate) recorder: Recorder,
+    pub(crate) events: mpsc::Sender<Waiting>,
+    events_waiting: Mutex<Option<mpsc::Receiver<Waiting>>>,
+    pub(crate) tasks_changed: Notify,
+
+    /// Workers, claims and other short work on behalf of lanes.
+    pub(crate) tracker: TaskTracker,
+    /// The three steps of a shutdown: nothing new is begun; attempts in flight are cut off; what is left to be recorded is the last.
+    pub(crate) closing: CancellationToken,
+    pub(crate) attempts_end: CancellationToken,
+    pub(crate) recording_ends: CancellationToken,
 }
 
 impl Engine {
@@ -32,35 +60,167 @@ impl Engine {
         settings: EngineSettings,
         metrics: EngineMetrics,
     ) -> Arc<Self> {
-        Arc::new(Self { store, transport, clock, entropy, settings, metrics })
+        let (events, events_waiting) = mpsc::channel(EVENTS_WAITING_MAX);
+        Arc::new(Self {
+            default_schedule: Arc::new(settings.retry_schedule.clone()),
+            shared: Arc::new(Shared::new(settings.attempts_in_flight_max, limits::LANES_BYTES_IN_MEMORY_MAX)),
+            store,
+            transport,
+            clock,
+            entropy,
+            settings,
+            metrics,
+            lanes: Lanes::default(),
+            timer: Timer::default(),
+            recorder: Recorder::default(),
+            events,
+            events_waiting: Mutex::new(Some(events_waiting)),
+            tasks_changed: Notify::new(),
+            tracker: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            attempts_end: CancellationToken::new(),
+            recording_ends: CancellationToken::new(),
+        })
     }
 
     /// Takes up what the store has, serves what becomes ready, and runs background tasks and retention, until `shutdown`; then stops claiming, gives attempts
-    /// in flight the grace period, records them and releases the rest.
-    pub async fn run(self: Arc<Self>, ready: ReadyReceiver, shutdown: CancellationToken) {
-        let _ = (&self.store, &self.transport, &self.clock, &self.entropy, &self.metrics, ready);
-        shutdown.cancelled().await;
+    /// in flight the grace period, records them and releases the rest. To be called once.
+    pub async fn run(self: Arc<Self>, mut ready: ReadyReceiver, shutdown: CancellationToken) {
+        let mut services = JoinSet::new();
+        if let Some(events) = self.events_waiting.lock().take() {
+            services.spawn(Arc::clone(&self).serve_publisher(events));
+        }
+        services.spawn(Arc::clone(&self).serve_timer());
+        services.spawn(Arc::clone(&self).keep_house());
+        services.spawn(Arc::clone(&self).serve_retention());
+        let mut recorder = JoinSet::new();
+        recorder.spawn(Arc::clone(&self).serve_recorder());
+
+        tokio::select! {
+            () = self.take_up(true) => self.serve_ready(&mut ready, &shutdown).await,
+            () = shutdown.cancelled() => {}
+        }
+        self.close(ready).await;
+        join(services).await;
+        self.recording_ends.cancel();
+        join(recorder).await;
     }
 
-    /// Something of this endpoint may be due earlier than the lane knows: after a resend, or a change of the endpoint.
+    /// Something of this endpoint may be due earlier than the lane knows: after a resend, a cancellation, or a change of the endpoint.
     pub fn wake(&self, application: ApplicationId, endpoint: EndpointId) {
-        let _ = (application, endpoint);
+        let now = self.clock.now();
+        let cell = self.lane(application, endpoint);
+        {
+            let mut lane = cell.lane.lock();
+            lane.due_at(Some(now));
+            lane.woken = true;
+        }
+        self.timer.set(now, endpoint);
     }
 
     /// A background task was created, or asked to stop.
-    pub fn wake_tasks(&self) {}
-
-    pub fn lane_status(&self, endpoint: EndpointId) -> LaneStatus {
-        let _ = endpoint;
-        LaneStatus::default()
+    pub fn wake_tasks(&self) {
+        self.tasks_changed.notify_one();
     }
 
-    /// Tells the tenant through its operational application, if it has one.
-    pub fn publish(&self, org: &OrgId, event: OperationalEvent) {
-        let _ = (org, event);
+    pub fn lane_status(&self, endpoint: EndpointId) -> LaneStatus {
+        match self.lanes.get(endpoint) {
+            Some(cell) => cell.lane.lock().status(self.clock.now()),
+            None => LaneStatus { concurrency: self.settings.lane_concurrency, ..LaneStatus::default() },
+        }
     }
 
     pub fn settings(&self) -> &EngineSettings {
         &self.settings
+    }
+
+    pub fn metrics(&self) -> &EngineMetrics {
+        &self.metrics
+    }
+
+    /// Makes lanes for all that the store has to do.
+    async fn take_up(self: &Arc<Self>, with_health: bool) {
+        loop {
+            match self.store.lanes().await {
+                Ok(lanes) => return self.restore(lanes, with_health),
+                Err(problem) => {
+                    tracing::warn!(%problem, "cannot read what there is to deliver; trying again");
+                    tokio::time::sleep(RESTORE_RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn serve_ready(self: &Arc<Self>, ready: &mut ReadyReceiver, shutdown: &CancellationToken) {
+        // While the channel is full the store keeps groups as backlog, of which no lane knows.
+        let mut missed_some = false;
+        loop {
+            let group = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                group = ready.recv() => group,
+            };
+            let Some(group) = group else { return shutdown.cancelled().await };
+            missed_some |= ready.len() + 1 >= ready.max_capacity();
+            self.offer(group);
+            if missed_some && ready.is_empty() {
+                missed_some = false;
+                let engine = Arc::clone(self);
+                self.tracker.spawn(async move {
+                    tokio::select! {
+                        () = engine.take_up(false) => {}
+                        () = engine.closing.cancelled() => {}
+                    }
+                });
+            }
+        }
+    }
+
+    async fn close(self: &Arc<Self>, mut ready: ReadyReceiver) {
+        self.closing.cancel();
+        ready.close();
+        while let Some(group) = ready.recv().await {
+            self.recorder.release_untracked(group.into_iter().map(|leased| (leased.key, leased.lease)).collect());
+        }
+        for cell in self.lanes.all() {
+            let works = cell.lane.lock().close();
+            self.recorder.release(works.into_iter().map(|work| (Arc::clone(&cell), work)).collect());
+        }
+        self.tracker.close();
+        if tokio::time::timeout(self.settings.shutdown_grace, self.tracker.wait()).await.is_err() {
+            tracing::warn!(attempts = self.attempts_in_flight(), "attempts in flight are cut off; they will be made again after the start");
+            self.attempts_end.cancel();
+            self.tracker.wait().await;
+        }
+    }
+
+    async fn keep_house(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.closing.cancelled() => return,
+                () = tokio::time::sleep(HOUSEKEEPING_EVERY) => {}
+            }
+            self.lanes.forget_idle();
+            self.refresh_gauges();
+        }
+    }
+
+    /// Brings the gauges up to date: to be called before the metrics are read.
+    pub fn refresh_gauges(&self) {
+        let backlog = self.store.backlog();
+        let oldest = backlog.oldest_pending_at.map_or(Duration::ZERO, |at| self.clock.now().since(at));
+        self.metrics.gauges(self.attempts_in_flight(), self.lanes.count(), backlog.deliveries, oldest);
+    }
+
+    fn attempts_in_flight(&self) -> usize {
+        self.settings.attempts_in_flight_max.saturating_sub(self.shared.slots.free())
+    }
+}
+
+async fn join(mut tasks: JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(problem) = ended {
+            tracing::error!(%problem, "a task of the engine ended badly");
+        }
     }
 }

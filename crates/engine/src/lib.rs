@@ -14,7 +14,18 @@ pub mod settings;
 pub mod status;
 pub mod transport;
 
+mod attempt;
+mod budget;
+mod concurrency;
+mod disable;
 mod engine;
+mod lane;
+mod lanes;
+mod operational;
+mod recorder;
+mod retention;
+mod target;
+mod timer;
 
 pub use engine::Engine;
 pub use settings::EngineSettings;
