@@ -37,5 +37,5 @@ fmt: ## format the code
 
 clean: ## remove what was built and installed here (not ./hookpost-data)
 	cargo clean
-	rm -rf tests/.cache examples/node/node_modules tests/sdk/node_modules
+	rm -rf tests/.cache examples/node/node_modules tests/sdk/javascript/node_modules
 	find tests examples scripts -name __pycache__ -prune -exec rm -rf {} +

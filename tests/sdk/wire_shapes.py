@@ -1,0 +1,175 @@
+"""What an answer must look like: required fields and their forms, the union over SDK 1.99 to 2.9.
+
+`problems(shape, body)` returns sentences, none when the answer is good. Extra fields are always allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable
+
+Check = Callable[[Any], str | None]
+
+
+def pattern(regex: str) -> Check:
+    compiled = re.compile(regex)
+    return lambda value: None if isinstance(value, str) and compiled.fullmatch(value) else f"must match {regex}, is {value!r}"
+
+
+def public_id(prefix: str) -> Check:
+    return pattern(rf"{prefix}_[A-Za-z0-9]{{27}}")
+
+
+def of_type(*types: type) -> Check:
+    def check(value: Any) -> str | None:
+        # A bool is an int in Python, but not in JSON.
+        good = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+        return None if good else f"must be {' or '.join(t.__name__ for t in types)}, is {value!r}"
+
+    return check
+
+
+def one_of(*values: Any) -> Check:
+    return lambda value: None if any(value == v and type(value) is type(v) for v in values) else f"must be one of {values}, is {value!r}"
+
+
+def maybe(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+def string_map(value: Any) -> str | None:
+    good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+    return None if good else f"must map strings to strings, is {value!r}"
+
+
+def string_list(value: Any) -> str | None:
+    good = isinstance(value, list) and all(isinstance(v, str) for v in value)
+    return None if good else f"must be a list of strings, is {value!r}"
+
+
+anything: Check = lambda _value: None  # noqa: E731
+text, number, flag, obj = of_type(str), of_type(int), of_type(bool), of_type(dict)
+moment = pattern(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|\+00:00)")
+status = one_of(0, 1, 2, 3, 4)
+status_text = one_of("success", "pending", "fail", "sending", "canceled")
+task_status = one_of("running", "finished", "failed")
+task_type = one_of(
+    "endpoint.replay",
+    "endpoint.recover",
+    "endpoint.bulk-replay",
+    "application.purge_content",
+    "application.stats",
+    "message.broadcast",
+    "sdk.generate",
+    "event-type.aggregate",
+)
+
+_endpoint_common = {
+    "url": text,
+    "description": text,
+    "version": number,
+    "createdAt": moment,
+    "updatedAt": moment,
+    "uid?": maybe(text),
+    "channels?": maybe(string_list),
+    "filterTypes?": maybe(string_list),
+    "eventTypes?": maybe(string_list),
+    "rateLimit?": maybe(number),
+    "throttleRate?": maybe(number),
+    "disabled?": flag,
+}
+_message = {
+    "id": public_id("msg"),
+    "eventType": text,
+    "payload": anything,
+    "timestamp": moment,
+    "eventId?": maybe(text),
+    "channels?": maybe(string_list),
+    "tags?": maybe(string_list),
+}
+
+#: `name?` may be absent; everything else must be there.
+SHAPES: dict[str, dict[str, Check]] = {
+    "ApplicationOut": {
+        "id": public_id("app"),
+        "name": text,
+        "createdAt": moment,
+        "updatedAt": moment,
+        "metadata": string_map,
+        "uid?": maybe(text),
+    },
+    "EndpointOut": {"id": public_id("ep"), "metadata": string_map, **_endpoint_common},
+    "EventTypeOut": {
+        "name": text,
+        "description": text,
+        "deprecated": flag,
+        "createdAt": moment,
+        "updatedAt": moment,
+        "archived?": flag,
+        "schemas?": maybe(obj),
+    },
+    "MessageOut": _message,
+    "EndpointMessageOut": {**_message, "status": status, "statusText": status_text, "nextAttempt?": maybe(moment)},
+    "MessageEndpointOut": {
+        "id": public_id("ep"),
+        "status": status,
+        "statusText": status_text,
+        "nextAttempt?": maybe(moment),
+        **_endpoint_common,
+    },
+    "MessageAttemptOut": {
+        "id": public_id("atmpt"),
+        "url": text,
+        "response": text,
+        "responseStatusCode": number,
+        "responseDurationMs": number,
+        "status": status,
+        "statusText": status_text,
+        "triggerType": one_of(0, 1),
+        "msgId": public_id("msg"),
+        "endpointId": public_id("ep"),
+        "timestamp": moment,
+    },
+    "EndpointStats": {"success": number, "pending": number, "sending": number, "fail": number, "canceled": number},
+    "EndpointHeadersOut": {"headers": string_map, "sensitive": string_list},
+    "EndpointSecretOut": {"key": pattern(r"(whsec|whpk)_[A-Za-z0-9+/=]+")},
+    "TaskOut": {"id": public_id("qtask"), "status": task_status, "task": task_type, "updatedAt": moment},
+    "BackgroundTaskOut": {"id": public_id("qtask"), "status": task_status, "task": task_type, "updatedAt": moment, "data": obj},
+    "AppPortalAccessOut": {"url": text, "token": text},
+    "PrecheckOut": {"active": flag},
+    "RawPayloadOut": {"payload": text},
+    "CountOut": {"count": number, "approximated": flag},
+    "AttemptHeadersOut": {"sentHeaders": obj, "sensitive": string_list, "responseHeaders?": maybe(of_type(list))},
+    "WhoamiOut": {"permissionSource": text, "envId?": maybe(text), "appId?": maybe(text), "sessionId?": maybe(text)},
+    "Object": {},
+}
+
+LIST = {"data": of_type(list), "iterator": maybe(text), "done": flag, "prevIterator?": maybe(text)}
+
+
+def problems(shape: str, body: Any) -> list[str]:
+    """`shape` is a name of SHAPES, or `[Name]` for a page of them."""
+    if shape.startswith("["):
+        found = _missing("page", LIST, body)
+        if found:
+            return found
+        if body["data"] and (not body["iterator"] or not body.get("prevIterator")):
+            found.append("a page with data needs iterator and prevIterator")
+        for index, item in enumerate(body["data"]):
+            found += [f"data[{index}]: {problem}" for problem in problems(shape.strip("[]"), item)]
+        return found
+    return _missing(shape, SHAPES[shape], body)
+
+
+def _missing(name: str, fields: dict[str, Check], body: Any) -> list[str]:
+    if not isinstance(body, dict):
+        return [f"{name} must be an object, is {body!r}"]
+    found = []
+    for field, check in fields.items():
+        key = field.rstrip("?")
+        if key not in body:
+            if not field.endswith("?"):
+                found.append(f"{name} lacks {key}")
+        elif problem := check(body[key]):
+            found.append(f"{name}.{key} {problem}")
+    return found
