@@ -93,6 +93,7 @@ impl Engine {
         services.spawn(Arc::clone(&self).serve_timer());
         services.spawn(Arc::clone(&self).keep_house());
         services.spawn(Arc::clone(&self).serve_retention());
+        services.spawn(Arc::clone(&self).serve_tasks());
         let mut recorder = JoinSet::new();
         recorder.spawn(Arc::clone(&self).serve_recorder());
 
@@ -110,12 +111,9 @@ impl Engine {
     pub fn wake(&self, application: ApplicationId, endpoint: EndpointId) {
         let now = self.clock.now();
         let cell = self.lane(application, endpoint);
-        {
-            let mut lane = cell.lane.lock();
-            lane.due_at(Some(now));
-            lane.woken = true;
-        }
+        cell.lane.lock().wake(now);
         self.timer.set(now, endpoint);
+        self.recorder.wake_after(cell);
     }
 
     /// A background task was created, or asked to stop.

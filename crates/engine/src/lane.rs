@@ -145,6 +145,8 @@ pub(crate) struct Lane {
     pub(crate) waits_for_slot: bool,
     /// Somebody asked to look again; maybe because the endpoint was changed.
     pub(crate) woken: bool,
+    /// Somebody asked to look again, maybe for one of the deliveries that are leased: a claim finds those only after they are recorded.
+    look_again: bool,
 
     shared: Arc<Shared>,
 }
@@ -209,6 +211,7 @@ impl Lane {
             timer_at: None,
             waits_for_slot: false,
             woken: false,
+            look_again: false,
             shared,
         }
     }
@@ -363,7 +366,7 @@ impl Lane {
             events,
             health: self.health_to_store(now),
             failing_since: self.health.failing_since,
-            report_record: self.order.is_some(),
+            report_record: self.order.is_some() || self.look_again,
         }
     }
 
@@ -395,11 +398,22 @@ impl Lane {
     }
 
     /// An outcome is in the store (or its lease was lost); the delivery is due again at `due`, if at all.
-    pub(crate) fn recorded(&mut self, due: Option<Timestamp>) {
+    pub(crate) fn recorded(&mut self, due: Option<Timestamp>, now: Timestamp) {
         if let Some(order) = &mut self.order {
             order.unrecorded = order.unrecorded.saturating_sub(1);
         }
         self.due_at(due);
+        if self.look_again {
+            self.due_at(Some(now));
+            self.look_again = self.in_flight > 0 || !self.queue.is_empty();
+        }
+    }
+
+    /// There may be something new for this lane, of which only the store knows.
+    pub(crate) fn wake(&mut self, now: Timestamp) {
+        self.due_at(Some(now));
+        self.woken = true;
+        self.look_again = self.in_flight > 0 || !self.queue.is_empty();
     }
 
     /// The attempt was not made or not finished (shutdown, a panic): its delivery goes back to the store.
@@ -453,6 +467,12 @@ impl Lane {
         if self.claim.under_way {
             self.claim.due_meanwhile = earliest(self.claim.due_meanwhile);
         }
+    }
+
+    /// Something was put on disk for this lane.
+    pub(crate) fn expect_backlog(&mut self) {
+        self.on_disk = true;
+        self.claim.outdated |= self.claim.under_way;
     }
 
     /// Nothing is attempted before `until`.

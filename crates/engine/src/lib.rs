@@ -25,6 +25,7 @@ mod operational;
 mod recorder;
 mod retention;
 mod target;
+mod tasks;
 mod timer;
 
 pub use engine::Engine;

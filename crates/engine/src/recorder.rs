@@ -36,6 +36,8 @@ struct Gathering {
     sequels: Vec<Sequel>,
     leases: Vec<(DeliveryKey, LeaseId)>,
     released: Vec<(Arc<LaneCell>, usize)>,
+    /// Lanes that look again when all that was gathered before is written: what they are looking for may be among it.
+    woken: Vec<Arc<LaneCell>>,
 }
 
 /// What is to be done once an outcome is in the store.
@@ -77,6 +79,11 @@ impl Recorder {
         self.gathered.notify_one();
     }
 
+    pub(crate) fn wake_after(&self, cell: Arc<LaneCell>) {
+        self.gathering.lock().woken.push(cell);
+        self.gathered.notify_one();
+    }
+
     /// Leases that no lane has counted.
     pub(crate) fn release_untracked(&self, leases: Vec<(DeliveryKey, LeaseId)>) {
         if leases.is_empty() {
@@ -107,7 +114,7 @@ impl Engine {
     pub(crate) async fn serve_recorder(self: Arc<Self>) {
         loop {
             let batch = self.recorder.take();
-            if batch.records.is_empty() && batch.leases.is_empty() {
+            if batch.records.is_empty() && batch.leases.is_empty() && batch.woken.is_empty() {
                 if self.recording_ends.is_cancelled() {
                     return;
                 }
@@ -122,6 +129,10 @@ impl Engine {
             }
             if !batch.leases.is_empty() {
                 self.write_releases(batch.leases, batch.released).await;
+            }
+            for cell in batch.woken {
+                cell.lane.lock().due_at(Some(self.clock.now()));
+                self.plan(&cell);
             }
         }
     }
@@ -174,7 +185,7 @@ impl Engine {
             }
         };
         if let Some(cell) = &sequel.lane {
-            cell.lane.lock().recorded(due);
+            cell.lane.lock().recorded(due, self.clock.now());
             self.plan(cell);
         }
         if let (Some(story), Some(attempt)) = (sequel.story, attempt) {
