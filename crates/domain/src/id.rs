@@ -66,7 +66,7 @@ impl fmt::Debug for RowId {
 }
 
 /// Makes row ids that only ever grow, also when the clock steps back. Seed it with the highest id in the store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RowIds {
     node: u8,
     last: u64,

@@ -64,6 +64,8 @@ pub const LANE_CONCURRENCY_DEFAULT: usize = 64;
 /// Reasons for not routing to an endpoint that are kept with a message; `why` works out the rest.
 pub const SKIPS_PER_MESSAGE_MAX: usize = 32;
 
+/// Messages (or payloads) that one piece of retention removes: writers wait for as long as it takes.
+pub const FORGOTTEN_AT_ONCE_MAX: usize = 500;
 pub const PAYLOAD_RETENTION_DEFAULT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 const _: () = assert!(RESPONSE_BODY_BYTES_KEPT <= RESPONSE_BODY_BYTES_READ_MAX);

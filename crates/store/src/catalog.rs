@@ -50,7 +50,7 @@ impl ApplicationView {
 
 #[async_trait]
 pub trait Catalog: Send + Sync + std::fmt::Debug {
-    /// Changes whenever anything in the catalogue does, before the change is answered; whoever keeps a view compares it.
+    /// Changes whenever anything in the catalogue but tasks does, before the change is answered; whoever keeps a view compares it.
     fn version(&self) -> u64;
 
     async fn application(
@@ -72,7 +72,7 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     async fn create_endpoint(&self, endpoint: Endpoint) -> Result<(), WriteError>;
     /// `NotFound`, `Conflict { field: "uid" }`, `Refused`.
     async fn update_endpoint(&self, application: ApplicationId, id: EndpointId, change: Change<Endpoint>) -> Result<Endpoint, WriteError>;
-    /// `NotFound`. Its unfinished deliveries end as canceled.
+    /// `NotFound`. Its unfinished deliveries end as canceled (`EndpointDeleted`); leases on them are lost.
     async fn delete_endpoint(&self, application: ApplicationId, id: EndpointId, now: Timestamp) -> Result<(), WriteError>;
 
     async fn event_type(&self, org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable>;
@@ -116,4 +116,11 @@ pub struct TaskFilter {
     pub status: Option<TaskStatus>,
     /// `endpoint.recover` and the like.
     pub kind: Option<String>,
+}
+
+impl TaskFilter {
+    pub fn matches(&self, task: &BackgroundTask) -> bool {
+        self.status.is_none_or(|wanted| task.status.is_shown_as(wanted))
+            && self.kind.as_ref().is_none_or(|wanted| task.work.kind() == wanted)
+    }
 }

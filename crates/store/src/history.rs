@@ -54,15 +54,16 @@ pub trait History: Send + Sync + std::fmt::Debug {
         page: PageRequest<AttemptId>,
     ) -> Result<ScannedPage<StoredAttempt, AttemptId>, Unavailable>;
 
-    /// Deliveries of an endpoint by state, from counters that are kept up as things happen. Bounds are rounded to the minute.
+    /// Deliveries of an endpoint by state, for messages accepted from `since` to `until`; from counters that are kept up as things happen. `since` is
+    /// rounded down to the minute, `until` up.
     async fn endpoint_counts(&self, endpoint: EndpointId, since: Timestamp, until: Timestamp) -> Result<EndpointCounts, Unavailable>;
 
-    /// Removes the payload for good. `false`: there is no such message in this application.
+    /// Removes the payload for good; deliveries stay as they are, and whoever claims one finds no payload. `false`: there is no such message in this application.
     async fn expunge_message(&self, application: ApplicationId, message: MessageId) -> Result<bool, Unavailable>;
     /// Removes the body of the response for good. `false`: there is no such attempt.
     async fn expunge_attempt(&self, message: MessageId, id: AttemptId) -> Result<bool, Unavailable>;
 
-    /// Forgets a small piece of what is past its time, so that writers wait little; called again and again.
+    /// Forgets a small piece of what is past its time: payloads, whole messages with deliveries (unfinished ones too) and attempts, idempotency keys, revocations; so that writers wait little; called again and again.
     async fn forget(&self, policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable>;
 }
 
@@ -113,6 +114,26 @@ pub struct AttemptFilter {
     pub after: Option<Timestamp>,
 }
 
+impl DeliveryFilter {
+    pub fn matches(&self, message: &Message, delivery: &Delivery) -> bool {
+        self.status.is_none_or(|wanted| delivery.status() == wanted)
+            && (!self.attempted || delivery.progress.attempts > 0)
+            && self.message.matches(message)
+    }
+}
+
+impl AttemptFilter {
+    pub fn matches(&self, message: &Message, stored: &StoredAttempt) -> bool {
+        let StoredAttempt { key, attempt, .. } = stored;
+        self.endpoint.is_none_or(|wanted| key.endpoint == wanted)
+            && self.success.is_none_or(|wanted| attempt.outcome.is_success() == wanted)
+            && self.status_code_class.is_none_or(|wanted| attempt.outcome.status_code() / 100 * 100 == wanted)
+            && self.before.is_none_or(|before| attempt.started_at < before)
+            && self.after.is_none_or(|after| attempt.started_at > after)
+            && self.message.matches(message)
+    }
+}
+
 /// An attempt with where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAttempt {
@@ -130,6 +151,18 @@ pub struct EndpointCounts {
     pub sending: u64,
     pub fail: u64,
     pub canceled: u64,
+}
+
+impl EndpointCounts {
+    pub fn of_mut(&mut self, status: DeliveryStatus) -> &mut u64 {
+        match status {
+            DeliveryStatus::Success => &mut self.success,
+            DeliveryStatus::Pending => &mut self.pending,
+            DeliveryStatus::Sending => &mut self.sending,
+            DeliveryStatus::Fail => &mut self.fail,
+            DeliveryStatus::Canceled => &mut self.canceled,
+        }
+    }
 }
 
 /// How long things are kept.

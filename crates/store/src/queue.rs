@@ -29,14 +29,16 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// `Unavailable` nothing was written and all leases still hold: the caller, who shares the records, tries again. One answer per record, in their order.
     async fn record(&self, records: Arc<Vec<Record>>, now: Timestamp) -> Result<Vec<Recorded>, Unavailable>;
 
-    /// Every endpoint that has something to do now or later, and its health. Asked at start, and after the ready channel was full.
+    /// Every endpoint that has something to do now or later, or whose health is not the default. Asked at start, and after the ready channel was full.
     async fn lanes(&self) -> Result<Vec<LaneState>, Unavailable>;
 
-    /// Schedules an attempt with [`Trigger::Manual`] at `now`, whatever the state of the delivery; one that does not exist yet is created for it. The scheduled chain stays as
-    /// it is. Keys of messages without payload are left out. Returns how many were scheduled.
+    /// Schedules an attempt with [`Trigger::Manual`] at `now`, whatever the state of the delivery; one that does not exist yet is created for it, as
+    /// `Canceled { NotRouted }`. The scheduled chain stays as it is. A delivery has one such request at a time: a second before the first was claimed is the
+    /// same one. Keys of messages without payload and of endpoints that do not exist are left out. Returns how many were scheduled.
     async fn send_again(&self, deliveries: Vec<DeliveryKey>, now: Timestamp) -> Result<usize, Unavailable>;
 
-    /// Ends unfinished deliveries of an endpoint that are not leased, in pieces; returns how many, and whether more are left.
+    /// Ends unfinished deliveries of an endpoint that are not leased, in pieces; returns how many, and whether more are left. Attempts that were asked for by
+    /// hand are called off with it (a delivery that has ended is counted for that, and keeps its state).
     async fn cancel(
         &self,
         endpoint: EndpointId,
@@ -48,6 +50,16 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
 
     /// How much is waiting, for metrics; may be an estimate.
     fn backlog(&self) -> Backlog;
+}
+
+impl CancelFilter {
+    pub fn matches(&self, message: &Message) -> bool {
+        self.messages.as_ref().is_none_or(|wanted| wanted.contains(&message.id))
+            && self.event_types.as_ref().is_none_or(|wanted| wanted.contains(&message.content.event_type))
+            && self.channels.as_ref().is_none_or(|wanted| wanted.iter().any(|channel| message.content.channels.contains(channel)))
+            && self.before.is_none_or(|before| message.created_at < before)
+            && self.after.is_none_or(|after| message.created_at > after)
+    }
 }
 
 /// Names one lease; a delivery that was leased again has another.

@@ -1,0 +1,261 @@
+//! What is configured.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookpost_domain::access::{Revocation, RevocationTarget};
+use hookpost_domain::id::ApplicationKind;
+use hookpost_domain::{
+    ApiKey, ApiKeyId, Application, ApplicationId, BackgroundTask, Endpoint, EndpointId, EventType, EventTypeName, OrgId, Reason, TaskId,
+    Timestamp, limits,
+};
+
+use super::{MemoryStore, State};
+use crate::catalog::TaskFilter;
+use crate::{ApplicationView, Catalog, Change, Listed, PageRequest, Reference, Unavailable, WriteError};
+
+#[async_trait]
+impl Catalog for MemoryStore {
+    fn version(&self) -> u64 {
+        self.state.lock().version
+    }
+
+    async fn application(
+        &self,
+        org: &OrgId,
+        reference: Reference<'_, ApplicationKind>,
+    ) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
+        let state = self.state.lock();
+        let found = match reference {
+            Reference::Id(id) => state.applications.get(&id),
+            Reference::Uid(uid) => state.applications.values().find(|view| has_uid(&view.application, org, uid)),
+        };
+        Ok(found.filter(|view| view.application.org == *org).cloned())
+    }
+
+    async fn application_by_id(&self, id: ApplicationId) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
+        Ok(self.state.lock().applications.get(&id).cloned())
+    }
+
+    async fn applications(&self, org: &OrgId, page: PageRequest<ApplicationId>) -> Result<Listed<Application>, Unavailable> {
+        let state = self.state.lock();
+        let own = state.applications.iter().filter(|(_, view)| view.application.org == *org);
+        Ok(page.cut(own.map(|(id, view)| (*id, view.application.clone()))))
+    }
+
+    async fn create_application(&self, application: Application) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        state.check_application_uid(&application)?;
+        state.version += 1;
+        state.applications.insert(application.id, Arc::new(ApplicationView { application, endpoints: Vec::new() }));
+        Ok(())
+    }
+
+    async fn update_application(&self, id: ApplicationId, change: Change<Application>) -> Result<Application, WriteError> {
+        let mut state = self.state.lock();
+        let mut view = ApplicationView::clone(state.applications.get(&id).ok_or(WriteError::NotFound)?);
+        change(&mut view.application)?;
+        state.check_application_uid(&view.application)?;
+        let changed = view.application.clone();
+        state.version += 1;
+        state.applications.insert(id, Arc::new(view));
+        Ok(changed)
+    }
+
+    async fn delete_application(&self, id: ApplicationId, _now: Timestamp) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        let view = state.applications.remove(&id).ok_or(WriteError::NotFound)?;
+        state.version += 1;
+        view.endpoints.iter().for_each(|endpoint| state.end_deliveries(endpoint.id));
+        Ok(())
+    }
+
+    async fn create_endpoint(&self, endpoint: Endpoint) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        let mut view = ApplicationView::clone(state.applications.get(&endpoint.application).ok_or(WriteError::NotFound)?);
+        check_endpoint_uid(&view, &endpoint)?;
+        if view.endpoints.len() >= limits::ENDPOINTS_PER_APPLICATION_MAX {
+            return Err(WriteError::LimitReached(format!(
+                "an application has at most {} endpoints",
+                limits::ENDPOINTS_PER_APPLICATION_MAX
+            )));
+        }
+        let place = view.endpoints.partition_point(|other| other.id < endpoint.id);
+        let application = endpoint.application;
+        view.endpoints.insert(place, Arc::new(endpoint));
+        state.version += 1;
+        state.applications.insert(application, Arc::new(view));
+        Ok(())
+    }
+
+    async fn update_endpoint(&self, application: ApplicationId, id: EndpointId, change: Change<Endpoint>) -> Result<Endpoint, WriteError> {
+        let mut state = self.state.lock();
+        let mut view = ApplicationView::clone(state.applications.get(&application).ok_or(WriteError::NotFound)?);
+        let place = view.endpoints.iter().position(|endpoint| endpoint.id == id).ok_or(WriteError::NotFound)?;
+        let mut endpoint = Endpoint::clone(&view.endpoints[place]);
+        change(&mut endpoint)?;
+        check_endpoint_uid(&view, &endpoint)?;
+        view.endpoints[place] = Arc::new(endpoint.clone());
+        state.version += 1;
+        state.applications.insert(application, Arc::new(view));
+        Ok(endpoint)
+    }
+
+    async fn delete_endpoint(&self, application: ApplicationId, id: EndpointId, _now: Timestamp) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        let mut view = ApplicationView::clone(state.applications.get(&application).ok_or(WriteError::NotFound)?);
+        let place = view.endpoints.iter().position(|endpoint| endpoint.id == id).ok_or(WriteError::NotFound)?;
+        view.endpoints.remove(place);
+        state.version += 1;
+        state.applications.insert(application, Arc::new(view));
+        state.end_deliveries(id);
+        Ok(())
+    }
+
+    async fn event_type(&self, org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable> {
+        let Some(key) = event_type_key(org, name) else { return Ok(None) };
+        Ok(self.state.lock().event_types.get(&key).cloned())
+    }
+
+    async fn event_types(
+        &self,
+        org: &OrgId,
+        include_archived: bool,
+        page: PageRequest<EventTypeName>,
+    ) -> Result<Listed<EventType>, Unavailable> {
+        let state = self.state.lock();
+        let shown = state.event_types.values().filter(|own| own.org == *org && (include_archived || !own.archived));
+        Ok(page.cut(shown.map(|event_type| (event_type.name.clone(), EventType::clone(event_type)))))
+    }
+
+    async fn create_event_type(&self, event_type: EventType) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        let key = (event_type.org.clone(), event_type.name.clone());
+        if state.event_types.contains_key(&key) {
+            return Err(WriteError::Conflict { field: "name" });
+        }
+        state.version += 1;
+        state.event_types.insert(key, Arc::new(event_type));
+        Ok(())
+    }
+
+    async fn update_event_type(&self, org: &OrgId, name: &str, change: Change<EventType>) -> Result<EventType, WriteError> {
+        let mut state = self.state.lock();
+        let key = event_type_key(org, name).ok_or(WriteError::NotFound)?;
+        let mut event_type = EventType::clone(state.event_types.get(&key).ok_or(WriteError::NotFound)?);
+        change(&mut event_type)?;
+        state.version += 1;
+        state.event_types.insert(key, Arc::new(event_type.clone()));
+        Ok(event_type)
+    }
+
+    async fn delete_event_type(&self, org: &OrgId, name: &str) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        let key = event_type_key(org, name).ok_or(WriteError::NotFound)?;
+        state.event_types.remove(&key).ok_or(WriteError::NotFound)?;
+        state.version += 1;
+        Ok(())
+    }
+
+    async fn api_key_by_hash(&self, key_sha256: [u8; 32]) -> Result<Option<Arc<ApiKey>>, Unavailable> {
+        Ok(self.state.lock().api_keys.values().find(|key| key.key_sha256 == key_sha256).cloned())
+    }
+
+    async fn api_keys(&self, org: Option<&OrgId>, page: PageRequest<ApiKeyId>) -> Result<Listed<ApiKey>, Unavailable> {
+        let state = self.state.lock();
+        let own = state.api_keys.iter().filter(|(_, key)| org.is_none_or(|org| key.org == *org));
+        Ok(page.cut(own.map(|(id, key)| (*id, ApiKey::clone(key)))))
+    }
+
+    async fn create_api_key(&self, key: ApiKey) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        state.version += 1;
+        state.api_keys.insert(key.id, Arc::new(key));
+        Ok(())
+    }
+
+    async fn delete_api_key(&self, org: Option<&OrgId>, id: ApiKeyId) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        let owned = state.api_keys.get(&id).is_some_and(|key| org.is_none_or(|org| key.org == *org));
+        if !owned {
+            return Err(WriteError::NotFound);
+        }
+        state.version += 1;
+        state.api_keys.remove(&id);
+        Ok(())
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Result<(), Unavailable> {
+        let mut state = self.state.lock();
+        state.version += 1;
+        let kept = state.revocations.entry(revocation.target).or_default();
+        *kept = (kept.0.max(revocation.at), kept.1.max(revocation.forget_at));
+        Ok(())
+    }
+
+    async fn revoked_at(&self, target: &RevocationTarget) -> Result<Option<Timestamp>, Unavailable> {
+        Ok(self.state.lock().revocations.get(target).map(|(at, _)| *at))
+    }
+
+    async fn create_task(&self, task: BackgroundTask) -> Result<(), WriteError> {
+        self.state.lock().tasks.insert(task.id, task);
+        Ok(())
+    }
+
+    async fn update_task(&self, id: TaskId, change: Change<BackgroundTask>) -> Result<BackgroundTask, WriteError> {
+        let mut state = self.state.lock();
+        let mut task = state.tasks.get(&id).ok_or(WriteError::NotFound)?.clone();
+        change(&mut task)?;
+        state.tasks.insert(id, task.clone());
+        Ok(task)
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<BackgroundTask>, Unavailable> {
+        Ok(self.state.lock().tasks.get(&id).cloned())
+    }
+
+    async fn tasks(
+        &self,
+        org: Option<&OrgId>,
+        filter: TaskFilter,
+        page: PageRequest<TaskId>,
+    ) -> Result<Listed<BackgroundTask>, Unavailable> {
+        let state = self.state.lock();
+        let shown = state.tasks.iter().filter(|(_, task)| org.is_none_or(|org| task.org == *org) && filter.matches(task));
+        Ok(page.cut(shown.map(|(id, task)| (*id, task.clone()))))
+    }
+}
+
+impl State {
+    fn check_application_uid(&self, application: &Application) -> Result<(), WriteError> {
+        let Some(uid) = &application.uid else { return Ok(()) };
+        let mut others = self.applications.values().filter(|view| view.application.id != application.id);
+        match others.any(|view| has_uid(&view.application, &application.org, uid.as_str())) {
+            true => Err(WriteError::Conflict { field: "uid" }),
+            false => Ok(()),
+        }
+    }
+
+    fn end_deliveries(&mut self, endpoint: EndpointId) {
+        if let Some(lane) = self.lanes.get_mut(&endpoint) {
+            lane.cancel_all(Reason::EndpointDeleted);
+        }
+    }
+}
+
+fn has_uid(application: &Application, org: &OrgId, uid: &str) -> bool {
+    application.org == *org && application.uid.as_ref().is_some_and(|own| own.as_str() == uid)
+}
+
+fn check_endpoint_uid(view: &ApplicationView, endpoint: &Endpoint) -> Result<(), WriteError> {
+    let Some(uid) = &endpoint.uid else { return Ok(()) };
+    match view.endpoint_by_uid(uid.as_str()) {
+        Some(other) if other.id != endpoint.id => Err(WriteError::Conflict { field: "uid" }),
+        _ => Ok(()),
+    }
+}
+
+/// `None` for what cannot be a name.
+fn event_type_key(org: &OrgId, name: &str) -> Option<(OrgId, EventTypeName)> {
+    Some((org.clone(), EventTypeName::parse(name).ok()?))
+}

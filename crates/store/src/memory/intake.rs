@@ -1,0 +1,87 @@
+//! Accepting.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookpost_domain::{DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Reason, Timestamp, limits};
+
+use super::lane::{Lane, Row};
+use super::{MemoryStore, State};
+use crate::intake::KeptAnswer;
+use crate::queue::LeasedDelivery;
+use crate::{AcceptError, Accepted, IdempotencyKey, Intake, NewMessage, Unavailable};
+
+#[async_trait]
+impl Intake for MemoryStore {
+    async fn accept(&self, new: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError> {
+        let mut state = self.state.lock();
+        if let Some((id, created_at)) = new.idempotency_key.and_then(|key| known(state.idempotency.get(&key), now)) {
+            return Ok(Accepted { id: *id, created_at, repeated: true });
+        }
+        if !state.applications.contains_key(&new.application) {
+            return Err(AcceptError::ApplicationNotFound);
+        }
+        let event_id = new.content.event_id.clone().map(|event_id| (new.application, event_id));
+        if event_id.as_ref().is_some_and(|event_id| state.event_ids.contains_key(event_id)) {
+            return Err(AcceptError::DuplicateEventId);
+        }
+
+        let id = MessageId::from_row(state.row_ids.next(now));
+        let message = Arc::new(Message { id, application: new.application, content: new.content, created_at: now });
+        state.messages.insert(id, message.clone());
+        state.event_ids.extend(event_id.map(|event_id| (event_id, id)));
+        state.idempotency.extend(new.idempotency_key.map(|key| (key, (id, now))));
+        let ready = message.content.routing.targets.iter().filter_map(|endpoint| state.begin_delivery(&message, *endpoint, now)).collect();
+        self.hand_over(&mut state, ready);
+        Ok(Accepted { id, created_at: now, repeated: false })
+    }
+
+    async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
+        Ok(known(self.state.lock().answers.get(&key), now).map(|(answer, _)| answer.clone()))
+    }
+
+    async fn keep_answer(&self, key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable> {
+        let mut state = self.state.lock();
+        if known(state.answers.get(&key), now).is_none() {
+            state.answers.insert(key, (answer, now));
+        }
+        Ok(())
+    }
+}
+
+impl MemoryStore {
+    /// Under the lock, so that groups come in the order of the commits. What nobody takes stays as backlog.
+    fn hand_over(&self, state: &mut State, ready: Vec<LeasedDelivery>) {
+        if ready.is_empty() {
+            return;
+        }
+        if let Err(refused) = self.ready.try_send(ready) {
+            for delivery in refused.into_inner() {
+                if let Some(lane) = state.lanes.get_mut(&delivery.key.endpoint) {
+                    lane.change(delivery.key.message, Row::release);
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Returns the delivery, leased, if it may be attempted at once and nothing waits before it.
+    fn begin_delivery(&mut self, message: &Arc<Message>, endpoint: EndpointId, now: Timestamp) -> Option<LeasedDelivery> {
+        let exists = self.endpoint_exists(message.application, endpoint);
+        let delivery_state = match message.content.deliver_at {
+            _ if !exists => DeliveryState::Canceled { reason: Reason::EndpointDeleted },
+            Some(at) if at > now => DeliveryState::Waiting { at },
+            _ => DeliveryState::Pending,
+        };
+        let lane = self.lanes.entry(endpoint).or_insert_with(|| Lane::new(message.application));
+        let is_next = delivery_state == DeliveryState::Pending && !lane.has_backlog();
+        lane.put(message.id, Row::new(delivery_state));
+        is_next.then(|| self.lease(DeliveryKey { message: message.id, endpoint }, hookpost_domain::Trigger::Scheduled)).flatten()
+    }
+}
+
+/// What was kept within the window.
+fn known<T>(kept: Option<&(T, Timestamp)>, now: Timestamp) -> Option<(&T, Timestamp)> {
+    kept.filter(|(_, at)| now.since(*at) < limits::IDEMPOTENCY_WINDOW).map(|(value, at)| (value, *at))
+}
