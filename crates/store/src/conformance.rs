@@ -1,1 +1,99 @@
-//! The suite that every store passes.
+//! The suite that every store passes: one test per promise, the same for all.
+//!
+//! A store implements [`Harness`] in its tests and expands the list:
+//!
+//! ```text
+//! hookpost_store::conformance_tests!(MyHarness::open());
+//! ```
+//!
+//! Time is an argument of every operation, so nothing here waits.
+
+pub mod delivery;
+pub mod fixture;
+pub mod intake;
+pub mod queue;
+
+use async_trait::async_trait;
+
+use crate::SharedStore;
+use crate::queue::ReadyReceiver;
+
+/// The capacity of the ready channel that a harness opens its store with: small, so that tests can fill it.
+pub const READY_GROUPS: usize = 8;
+
+/// A store under test, empty at first.
+#[async_trait]
+pub trait Harness: Send {
+    fn store(&self) -> &SharedStore;
+
+    fn ready(&mut self) -> &mut ReadyReceiver;
+
+    /// What `kill -9` and a new start would do: drops the store without ceremony and opens what is left, with a new ready channel.
+    async fn reopen(&mut self);
+}
+
+/// Expands to one `#[tokio::test]` per promise; `$open` makes a future of a fresh harness.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($open:expr) => {
+        $crate::conformance_tests! { @modules $open;
+            intake {
+                accepts_and_hands_over
+                what_was_acknowledged_survives_a_crash
+                equal_keys_make_one_message
+                equal_keys_at_the_same_moment_make_one_message
+                keys_are_forgotten_after_their_window
+                event_ids_are_unique_in_their_application
+                event_ids_are_unique_also_at_the_same_moment
+                a_repeated_request_is_no_duplicate_of_itself
+                what_was_refused_leaves_no_trace
+                unknown_applications_are_refused
+                the_first_answer_kept_stays
+                later_messages_wait_for_their_time
+                whoever_comes_after_a_backlog_joins_it
+                a_full_channel_leaves_a_backlog
+                targets_that_are_gone_end_as_canceled
+                ids_grow_whatever_the_clock_does
+            }
+            queue {
+                due_comes_before_backlog_and_old_before_new
+                claims_keep_their_bounds
+                nothing_is_leased_twice
+                released_deliveries_are_as_they_were
+                records_are_written
+                a_lost_lease_changes_nothing
+                deliveries_may_end_without_a_try
+                what_was_recorded_survives_a_crash
+                leases_do_not_survive_a_crash
+                an_ordered_lane_keeps_its_order
+                attempts_by_hand_stand_outside_the_order
+                lanes_are_found_again_at_start
+                the_backlog_is_counted
+            }
+            delivery {
+                finished_deliveries_are_sent_again
+                sending_again_leaves_the_schedule_alone
+                what_was_never_routed_can_be_sent
+                what_cannot_be_sent_again_is_left_out
+                one_request_at_a_time
+                requests_survive_release_and_crash
+                waiting_deliveries_are_canceled
+                canceling_is_selective_and_comes_in_pieces
+                canceling_calls_off_requests
+                deliveries_end_with_their_endpoint
+                deliveries_end_with_their_application
+            }
+        }
+    };
+    (@modules $open:expr; $($module:ident { $($name:ident)* })*) => {
+        $( mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $( #[tokio::test]
+            async fn $name() {
+                $crate::conformance::$module::$name(&mut $open.await).await;
+            } )*
+        } )*
+    };
+}

@@ -11,6 +11,7 @@
 //! A store never decides: states, schedules and routings come in decided by `hookpost-domain`.
 
 pub mod catalog;
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod history;
 pub mod intake;
