@@ -1,0 +1,40 @@
+//! `hookpost dev`: everything on a desk. A server with a demo application whose endpoint leads to a receiver that shows what arrives.
+//!
+//! What it makes stays: the key, the application and the endpoint are the same after a restart.
+
+mod demo;
+mod files;
+mod receiver;
+mod welcome;
+
+#[cfg(test)]
+pub(crate) use demo::{LocalApi, ensure as ensure_demo, ensure_key};
+pub(crate) use files::{DevFiles, write_private};
+
+use anyhow::Context as _;
+
+use crate::config::Settings;
+use crate::{logging, runtime, serve, wiring};
+
+/// What differs from `serve`, below whatever the user sets: deliveries may go to this machine, and the log leaves the screen to the receiver.
+pub(crate) const PRESETS: &[(&str, &str)] = &[("allow_private_networks", "true"), ("log", "warn")];
+
+pub(crate) fn run(settings: &Settings, program: &str) -> anyhow::Result<()> {
+    let _log = logging::start(settings);
+    let runtime = runtime::build(settings.io_threads).context("cannot start the runtime")?;
+    let ended = runtime.block_on(async {
+        let stop = serve::stop_on_signals()?;
+        let listeners = serve::bind(&settings.listen)?;
+        let url = serve::local_url(&listeners)?;
+        let parts = wiring::wire(settings, &url)?;
+        let files = DevFiles::in_directory(&settings.data_dir);
+        let key = demo::ensure_key(&parts, &files).await?;
+        files.write_url(&url)?;
+        demo::ensure(&parts.router, &key, &url).await?;
+        let router = receiver::Receiver::new(parts.router.clone(), key.clone()).beside(parts.router.clone());
+        crate::output::print(welcome::text(program, &url, &key, settings))?;
+        serve::serve(settings, parts, router, listeners, stop).await
+    });
+    runtime.shutdown_background();
+    ended
+}

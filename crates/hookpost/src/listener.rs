@@ -1,0 +1,195 @@
+//! Serves HTTP/1.1 and HTTP/2 on bound sockets: our own accept loop, so that every connection is counted, owned and ended.
+//!
+//! A connection that says nothing is closed after a while; when the server stops, idle connections are closed at once and busy ones
+//! after their current answer.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections at a time; what comes beyond waits in the kernel.
+const CONNECTIONS_MAX: usize = 16_384;
+/// The kernel's queue of connections not yet accepted.
+const ACCEPT_BACKLOG: u32 = 4096;
+/// How long a connection may take for the head of a request, waiting for it included: bounds slow clients and idle ones alike.
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(60);
+const HTTP2_STREAMS_MAX: u32 = 1024;
+/// After an error of accept itself (no file descriptors left) there is no use in trying at once.
+const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds with `SO_REUSEADDR`, so that a restart need not wait for old connections to time out. In a runtime.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_BACKLOG)
+}
+
+/// Accepts until `stop`; then stops accepting and returns when every connection has ended.
+pub(crate) async fn serve(listeners: Vec<TcpListener>, router: Router, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    let acceptors = TaskTracker::new();
+    let server = Arc::new(Server {
+        http: http(&connections),
+        router,
+        connections: connections.clone(),
+        permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        stop,
+    });
+    for listener in listeners {
+        acceptors.spawn(Arc::clone(&server).accept_all(listener));
+    }
+    acceptors.close();
+    acceptors.wait().await;
+    connections.close();
+    connections.wait().await;
+}
+
+#[derive(Debug)]
+struct Server {
+    http: auto::Builder<TrackedExecutor>,
+    router: Router,
+    connections: TaskTracker,
+    permits: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    async fn accept_all(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = self.accept(&listener) => accepted,
+            };
+            match accepted {
+                Ok((stream, permit)) => {
+                    let server = Arc::clone(&self);
+                    self.connections.spawn(async move {
+                        server.converse(stream).await;
+                        drop(permit);
+                    });
+                }
+                // The client went away before it was its turn.
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, _) = listener.accept().await?;
+        Ok((stream, permit))
+    }
+
+    async fn converse(&self, stream: TcpStream) {
+        // Answers are small and whole: waiting for more to send would only add 40 ms.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "connection is gone");
+            return;
+        }
+        let service = TowerToHyperService::new(self.router.clone());
+        let mut connection = std::pin::pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+}
+
+fn http(connections: &TaskTracker) -> auto::Builder<TrackedExecutor> {
+    let mut http = auto::Builder::new(TrackedExecutor(connections.clone()));
+    http.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_TIMEOUT).pipeline_flush(true);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HTTP2_PING_INTERVAL)
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .adaptive_window(true);
+    http
+}
+
+/// Puts the streams of an HTTP/2 connection among the tasks that are waited for.
+#[derive(Debug, Clone)]
+struct TrackedExecutor(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for TrackedExecutor
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Starts a server whose `/slow` says when it was reached and answers when it is allowed to.
+    fn start() -> (SocketAddr, Arc<Notify>, Arc<Notify>, CancellationToken, tokio::task::JoinHandle<()>) {
+        let (reached, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let slow = {
+            let (reached, go_on) = (Arc::clone(&reached), Arc::clone(&go_on));
+            async move || {
+                reached.notify_one();
+                go_on.notified().await;
+                "done"
+            }
+        };
+        let router = Router::new().route("/slow", get(slow)).route("/", get(async || "hello"));
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let task = TaskTracker::new().spawn(serve(vec![listener], router, stop.clone()));
+        (address, reached, go_on, stop, task)
+    }
+
+    #[tokio::test]
+    async fn stopping_lets_a_request_finish_and_closes_idle_connections() {
+        let (address, reached, go_on, stop, task) = start();
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut head = [0; 12];
+        idle.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+
+        let mut busy = TcpStream::connect(address).await.unwrap();
+        busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        reached.notified().await;
+        stop.cancel();
+        let mut rest = Vec::new();
+        idle.read_to_end(&mut rest).await.unwrap();
+
+        go_on.notify_one();
+        let mut answer = String::new();
+        busy.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+        task.await.unwrap();
+    }
+}

@@ -1,0 +1,38 @@
+//! The shape of the process: how many threads serve the network.
+//!
+//! A hand-over between threads costs as much as storing a message. So on small machines one thread does all network work, and the
+//! store's own writer thread is the only other one that is busy; larger machines get a pool.
+
+use std::io;
+use std::num::NonZero;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// With up to this many processors one thread for the network is the fastest: the store's writer and the kernel fill the rest.
+const PROCESSORS_FOR_ONE_THREAD_MAX: usize = 3;
+/// Threads for what blocks (files, name resolution): few, and gone after ten seconds without work.
+const BLOCKING_THREADS_MAX: usize = 16;
+
+pub(crate) fn build(io_threads: usize) -> io::Result<Runtime> {
+    let threads = if io_threads > 0 { io_threads } else { choose(std::thread::available_parallelism().map_or(1, NonZero::get)) };
+    let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().thread_name("hookpost-io").max_blocking_threads(BLOCKING_THREADS_MAX).build()
+}
+
+/// One processor is left to the store's writer.
+fn choose(processors: usize) -> usize {
+    if processors <= PROCESSORS_FOR_ONE_THREAD_MAX { 1 } else { processors - 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_machines_get_one_thread() {
+        assert_eq!([1, 2, 3, 4, 8].map(choose), [1, 1, 1, 3, 7]);
+    }
+}

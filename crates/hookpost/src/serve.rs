@@ -1,0 +1,125 @@
+//! `hookpost serve`: starts the parts in order, runs until told to stop, ends them in order.
+//!
+//! Starting: bind, open the store, engine, listener. Stopping: no new connections, answers finished, engine drained, store closed. Nothing of
+//! it can lose what was acknowledged; the grace period only bounds how much work is finished rather than taken up again at the next start.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Settings;
+use crate::shutdown::Signals;
+use crate::wiring::Parts;
+use crate::{control, listener, logging, runtime, wiring};
+
+pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
+    let _log = logging::start(settings);
+    let runtime = runtime::build(settings.io_threads).context("cannot start the runtime")?;
+    let ended = runtime.block_on(async {
+        let stop = stop_on_signals()?;
+        let listeners = bind(&settings.listen)?;
+        let parts = wiring::wire(settings, &local_url(&listeners)?)?;
+        for listener in &listeners {
+            let address = listener.local_addr()?;
+            tracing::info!(%address, data_dir = %settings.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+        }
+        let router = parts.router.clone();
+        serve(settings, parts, router, listeners, stop).await
+    });
+    // Tasks that did not end within the grace period end here.
+    runtime.shutdown_background();
+    ended
+}
+
+/// A token that the signals of the process cancel.
+pub(crate) fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let signals = Signals::register().context("cannot listen to signals")?;
+    // It listens for the second signal until the process ends, so nobody waits for it.
+    drop(TaskTracker::new().spawn(signals.drive(stop.clone())));
+    Ok(stop)
+}
+
+pub(crate) fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
+    addresses
+        .iter()
+        .map(|address| {
+            listener::bind(*address).map_err(|error| {
+                let what_to_do = match error.kind() {
+                    std::io::ErrorKind::AddrInUse => {
+                        "another program listens there, perhaps another Hookpost: stop it, or choose another address with --listen"
+                    }
+                    std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: choose another with --listen",
+                    std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address: choose another with --listen",
+                    _ => "choose another address with --listen",
+                };
+                anyhow::Error::new(error).context(format!("cannot listen on {address}: {what_to_do}"))
+            })
+        })
+        .collect()
+}
+
+/// The URL under which programs of this machine reach the first listener.
+pub(crate) fn local_url(listeners: &[TcpListener]) -> anyhow::Result<String> {
+    let mut address = listeners.first().context("there is no address to listen on")?.local_addr()?;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    Ok(format!("http://{address}"))
+}
+
+/// Runs wired parts on bound listeners until `stop`, and ends them within the grace period. `router` is what is served: the one of the
+/// parts, or one that has more.
+pub(crate) async fn serve(
+    settings: &Settings,
+    parts: Parts,
+    router: Router,
+    listeners: Vec<TcpListener>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    // The engine outlives the listener: what the last requests bring still goes out.
+    let stop_engine = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    // Backups and keys only; it ends with the process.
+    let control = tasks.spawn(control_socket(settings, &parts, stop.clone()));
+    let mut engine = tasks.spawn(parts.engine.run(parts.ready, stop_engine.clone()));
+    let mut http = tasks.spawn(listener::serve(listeners, router, stop.clone()));
+    let died = tokio::select! {
+        () = stop.cancelled() => None,
+        ended = &mut engine => Some(("engine", ended)),
+        ended = &mut http => Some(("listener", ended)),
+    };
+    if let Some((task, ended)) = died {
+        // Accepting without delivering, or the other way round, would look like working.
+        let how = ended.err().map_or_else(|| "it ended by itself".to_owned(), |error| error.to_string());
+        tracing::error!(task, how, "a part of the server died; ending the process");
+        anyhow::bail!("the {task} died: {how}");
+    }
+
+    let grace = settings.shutdown_grace;
+    let answered = async {
+        let _ = http.await;
+        let _ = control.await;
+        parts.api_tasks.close();
+        parts.api_tasks.wait().await;
+    };
+    if tokio::time::timeout(grace / 4, answered).await.is_err() {
+        tracing::warn!("some requests were not finished in time; they were not acknowledged");
+    }
+    stop_engine.cancel();
+    if tokio::time::timeout(grace, engine).await.is_err() {
+        tracing::warn!(?grace, "some attempts did not end in time; they are taken up at the next start");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn control_socket(settings: &Settings, parts: &Parts, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
+    let (data_dir, store) = (settings.data_dir.clone(), Arc::clone(&parts.store));
+    async move { control::serve(&data_dir, store, stop).await }
+}
