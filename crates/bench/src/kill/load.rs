@@ -1,0 +1,137 @@
+//! The producer of the kill test: sends with idempotency keys, remembers what was acknowledged, and sends again what was not.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::future::join_all;
+use http_body_util::Full;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::{Method, Request, Uri};
+
+use super::{APPLICATIONS, application_of};
+use crate::api::authorization;
+use crate::http::Connection;
+use crate::payload::{Payload, Stamp};
+
+/// Ids by number.
+pub(super) type Acknowledged = BTreeMap<u64, String>;
+
+pub(super) struct Work {
+    payload: Payload,
+    connections: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next_sequence: u64,
+    /// Sent, and not answered before the server died.
+    unanswered: VecDeque<u64>,
+    acknowledged: Acknowledged,
+    repeated: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// First what was not answered, then new ones, for ever.
+    Everything,
+    OnlyUnanswered,
+}
+
+impl Work {
+    pub(super) fn new(payload: Payload, connections: usize) -> Self {
+        Self { payload, connections, state: Mutex::default() }
+    }
+
+    pub(super) fn acknowledged(&self) -> Acknowledged {
+        self.state().acknowledged.clone()
+    }
+
+    pub(super) fn repeated(&self) -> u64 {
+        self.state().repeated
+    }
+
+    fn take(&self, what: What) -> Option<u64> {
+        let mut state = self.state();
+        if let Some(sequence) = state.unanswered.pop_front() {
+            state.repeated += 1;
+            return Some(sequence);
+        }
+        if what == What::OnlyUnanswered {
+            return None;
+        }
+        let sequence = state.next_sequence;
+        state.next_sequence += 1;
+        Some(sequence)
+    }
+
+    fn acknowledge(&self, sequence: u64, id: String) -> Result<()> {
+        match self.state().acknowledged.insert(sequence, id.clone()) {
+            Some(before) if before != id => bail!("number {sequence} was acknowledged as {before} and as {id}"),
+            _ => Ok(()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Until the connections break.
+pub(super) fn send_until_dead(work: &Work, address: SocketAddr) -> Result<()> {
+    send(work, address, What::Everything)
+}
+
+/// Until everything that was ever sent is acknowledged.
+pub(super) fn send_until_done(work: &Work, address: SocketAddr) -> Result<()> {
+    let started = Instant::now();
+    while !work.state().unanswered.is_empty() {
+        ensure!(started.elapsed() < Duration::from_secs(60), "the server does not take what was unanswered");
+        send(work, address, What::OnlyUnanswered)?;
+    }
+    Ok(())
+}
+
+fn send(work: &Work, address: SocketAddr, what: What) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let headers = (HeaderValue::from_str(&address.to_string())?, authorization()?);
+    runtime.block_on(async {
+        let senders = (0..work.connections).map(|_| one_connection(work, address, what, &headers));
+        for outcome in join_all(senders).await {
+            outcome?;
+        }
+        Ok(())
+    })
+}
+
+async fn one_connection(work: &Work, address: SocketAddr, what: What, headers: &(HeaderValue, HeaderValue)) -> Result<()> {
+    // A server that is dead already is what this test is about.
+    let Ok(mut connection) = Connection::open(address).await else { return Ok(()) };
+    while connection.is_open() {
+        let Some(sequence) = work.take(what) else { return Ok(()) };
+        let mut request = Request::new(Full::new(work.payload.request(Stamp { sequence, sent_us: 0 })));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = format!("/api/v1/app/{}/msg/", APPLICATIONS[application_of(sequence)].0).parse::<Uri>()?;
+        let map = request.headers_mut();
+        map.insert(HOST, headers.0.clone());
+        map.insert(AUTHORIZATION, headers.1.clone());
+        map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        map.insert(HeaderName::from_static("idempotency-key"), HeaderValue::from_str(&format!("kill-{sequence}"))?);
+        match connection.send(request).await {
+            Ok((status, body)) if status == 202 => {
+                let answer: serde_json::Value = serde_json::from_slice(&body).context("the answer to a message")?;
+                let id = answer["id"].as_str().context("an answer without id")?;
+                work.acknowledge(sequence, id.to_owned())?;
+            }
+            Ok((status, body)) => bail!("number {sequence} was answered with {status}: {}", String::from_utf8_lossy(&body)),
+            Err(_) => {
+                work.state().unanswered.push_back(sequence);
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
