@@ -18,8 +18,12 @@ const RETRY: Duration = Duration::from_secs(1);
 impl Engine {
     /// The lane attempts nothing more until the catalogue says that the endpoint is disabled.
     pub(crate) fn disable(self: &Arc<Self>, cell: &Arc<LaneCell>, ready: &ReadyEndpoint, failing_since: Option<Timestamp>) {
-        if cell.lane.lock().hold(true) {
-            return;
+        {
+            let mut lane = cell.lane.lock();
+            if !lane.begin_disabling() {
+                return;
+            }
+            lane.hold();
         }
         let engine = Arc::clone(self);
         let cell = Arc::clone(cell);
@@ -56,7 +60,11 @@ impl Engine {
                 }
             }
             let _ = engine.look_up(&cell).await;
-            cell.lane.lock().hold(false);
+            {
+                let mut lane = cell.lane.lock();
+                lane.let_go();
+                lane.end_disabling();
+            }
             engine.plan(&cell);
         });
     }

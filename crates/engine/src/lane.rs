@@ -131,8 +131,9 @@ pub(crate) struct Lane {
     paused_until: Timestamp,
     pause_set_at: Timestamp,
     strikes: u32,
-    /// Nothing is attempted: the endpoint is being disabled.
-    held: bool,
+    /// Nothing is attempted or claimed while somebody works on the endpoint or its deliveries.
+    holds: u32,
+    disabling: bool,
     closed: bool,
 
     on_disk: bool,
@@ -201,7 +202,8 @@ impl Lane {
             paused_until: Timestamp::ZERO,
             pause_set_at: Timestamp::ZERO,
             strikes: 0,
-            held: false,
+            holds: 0,
+            disabling: false,
             closed: false,
             on_disk: false,
             next_due: None,
@@ -480,17 +482,40 @@ impl Lane {
         self.paused_until = self.paused_until.max(until);
     }
 
-    /// Returns what it was before.
-    pub(crate) fn hold(&mut self, held: bool) -> bool {
-        std::mem::replace(&mut self.held, held)
+    /// Until [`Self::let_go`], which must follow.
+    pub(crate) fn hold(&mut self) {
+        self.holds += 1;
+    }
+
+    pub(crate) fn let_go(&mut self) {
+        self.holds -= 1;
+    }
+
+    /// Whether the caller is the one to disable the endpoint.
+    pub(crate) fn begin_disabling(&mut self) -> bool {
+        !std::mem::replace(&mut self.disabling, true)
+    }
+
+    pub(crate) fn end_disabling(&mut self) {
+        self.disabling = false;
+    }
+
+    pub(crate) fn is_claiming(&self) -> bool {
+        self.claim.under_way
+    }
+
+    /// Takes everything that waits in memory, to be given back to the store.
+    pub(crate) fn give_back(&mut self) -> Vec<Work> {
+        self.shared.memory.give_back(std::mem::take(&mut self.queue_bytes));
+        self.releases_under_way += self.queue.len();
+        self.expect_backlog();
+        self.queue.drain(..).collect()
     }
 
     /// Takes everything that is in memory; from now on nothing is taken in.
     pub(crate) fn close(&mut self) -> Vec<Work> {
         self.closed = true;
-        self.shared.memory.give_back(std::mem::take(&mut self.queue_bytes));
-        self.releases_under_way += self.queue.len();
-        self.queue.drain(..).collect()
+        self.give_back()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -504,6 +529,7 @@ impl Lane {
             && self.next_due.is_none()
             && !self.claim.under_way
             && self.releases_under_way == 0
+            && self.holds == 0
             && self.health == Health::default()
             && self.order.as_ref().is_none_or(|order| order.unrecorded == 0)
     }
@@ -540,7 +566,10 @@ impl Lane {
     }
 
     fn gate(&self, now: Timestamp) -> Gate {
-        if self.held || self.shared.is_halted() || self.order.as_ref().is_some_and(|order| order.ask_first) {
+        if self.ends_untried() && !self.shared.is_halted() && self.holds == 0 {
+            return Gate::Open;
+        }
+        if self.holds > 0 || self.shared.is_halted() || self.order.as_ref().is_some_and(|order| order.ask_first) {
             return Gate::Event;
         }
         let mut until = self.throttled_until.max(self.paused_until);
@@ -555,13 +584,18 @@ impl Lane {
         if until > now { Gate::Until(until) } else { Gate::Open }
     }
 
+    /// The endpoint is gone or disabled: deliveries only end, and nothing that protects the receiver holds them up.
+    fn ends_untried(&self) -> bool {
+        self.target.as_ref().is_some_and(|target| target.ends_untried())
+    }
+
     fn has_anything(&self) -> bool {
         !self.queue.is_empty() || self.on_disk || self.next_due.is_some()
     }
 
     /// Deliveries in memory that may be attempted as far as order is concerned.
     fn attemptable(&self) -> usize {
-        let Some(order) = &self.order else { return self.queue.len() };
+        let Some(order) = self.order.as_ref().filter(|_| !self.ends_untried()) else { return self.queue.len() };
         let free = |work: &Work| work.is_manual() || order.barrier.is_none_or(|barrier| work.leased.key.message < barrier);
         usize::from(self.queue.front().is_some_and(free))
     }

@@ -13,9 +13,11 @@ pub mod metrics;
 pub mod settings;
 pub mod status;
 pub mod transport;
+pub mod why;
 
 mod attempt;
 mod budget;
+mod cancel;
 mod concurrency;
 mod disable;
 mod engine;
@@ -29,6 +31,7 @@ mod tasks;
 mod timer;
 
 pub use engine::Engine;
+pub use metrics::EngineMetrics;
 pub use settings::EngineSettings;
 pub use status::LaneStatus;
 pub use transport::{Answer, OutgoingRequest, Transport, TransportError};

@@ -59,6 +59,11 @@ impl Target {
         Self { ready }
     }
 
+    /// Gone or disabled.
+    pub(crate) fn ends_untried(&self) -> bool {
+        self.ready.as_ref().is_none_or(|ready| ready.endpoint.disabled.is_disabled())
+    }
+
     pub(crate) fn is_ordered(&self) -> bool {
         self.ready.as_ref().is_some_and(|ready| ready.endpoint.ordered)
     }
