@@ -22,6 +22,18 @@ pub(crate) fn build(io_threads: usize) -> io::Result<Runtime> {
     builder.enable_all().thread_name("hookpost-io").max_blocking_threads(BLOCKING_THREADS_MAX).build()
 }
 
+/// Every connection is a file to the operating system, and the limit that shells set is low: takes what the administrator allows.
+pub(crate) fn raise_open_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, current = limit.current, "cannot raise the limit of open files; many connections may not be possible");
+    }
+}
+
 /// One processor is left to the store's writer.
 fn choose(processors: usize) -> usize {
     if processors <= PROCESSORS_FOR_ONE_THREAD_MAX { 1 } else { processors - 1 }

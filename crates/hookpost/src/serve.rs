@@ -19,6 +19,7 @@ use crate::{control, listener, logging, runtime, wiring};
 
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let _log = logging::start(settings);
+    runtime::raise_open_files_limit();
     let runtime = runtime::build(settings.io_threads).context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
         let stop = stop_on_signals()?;
@@ -90,6 +91,8 @@ pub(crate) async fn serve(
     let mut engine = tasks.spawn(parts.engine.run(parts.ready, stop_engine.clone()));
     let mut http = tasks.spawn(listener::serve(listeners, router, stop.clone()));
     let died = tokio::select! {
+        // First, because a listener that was told to stop may have ended already.
+        biased;
         () = stop.cancelled() => None,
         ended = &mut engine => Some(("engine", ended)),
         ended = &mut http => Some(("listener", ended)),

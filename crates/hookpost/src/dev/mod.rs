@@ -21,6 +21,7 @@ pub(crate) const PRESETS: &[(&str, &str)] = &[("allow_private_networks", "true")
 
 pub(crate) fn run(settings: &Settings, program: &str) -> anyhow::Result<()> {
     let _log = logging::start(settings);
+    runtime::raise_open_files_limit();
     let runtime = runtime::build(settings.io_threads).context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
         let stop = serve::stop_on_signals()?;
