@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{app, attempt, backup, endpoint, event_type, key, message, send, tail, token, why};
+use crate::commands::{app, attempt, backup, endpoint, event_type, key, message, send, tail, task, token, why};
 use crate::config::{Form, SETTINGS};
 use crate::failure::EXIT_CODES;
 
@@ -70,6 +70,9 @@ Examples:
 
     /// Attempts: the tries at delivering messages
     Attempt(attempt::AttemptArgs),
+
+    /// Background tasks: the replays and recoveries under way
+    Task(task::TaskArgs),
 
     /// API keys: create, list, revoke
     Key(key::KeyArgs),

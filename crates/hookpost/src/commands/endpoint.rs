@@ -47,6 +47,28 @@ struct Window {
     wait: bool,
 }
 
+#[derive(Debug, Args)]
+struct ReplayFilter {
+    /// Only messages of this event type; may be repeated
+    #[arg(long = "event-type", value_name = "NAME")]
+    event_types: Vec<String>,
+    /// Only messages with this channel
+    #[arg(long)]
+    channel: Option<String>,
+    /// Only messages with this tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Only messages whose delivery is in this state
+    #[arg(long, value_enum)]
+    status: Option<DeliveryStatus>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum DeliveryStatus {
+    Delivered = 0,
+    Failed = 2,
+}
+
 #[derive(Debug, Subcommand)]
 enum EndpointCommand {
     /// List the endpoints of an application
@@ -98,6 +120,13 @@ enum EndpointCommand {
     Recover(Window),
     /// Send what the endpoint never got
     ReplayMissing(Window),
+    /// Send again whatever matches, delivered or not
+    Replay {
+        #[command(flatten)]
+        window: Window,
+        #[command(flatten)]
+        filter: ReplayFilter,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -180,8 +209,16 @@ pub(crate) fn run(args: &EndpointArgs, environment: &Environment) -> anyhow::Res
         EndpointCommand::Enable(which) => switch(&client, which, false, json),
         EndpointCommand::Disable(which) => switch(&client, which, true, json),
         EndpointCommand::Stats(which) => output::print_one(&client.get(&which.path("/stats"))?, json),
-        EndpointCommand::Recover(window) => send_again(&client, window, "/recover", json),
-        EndpointCommand::ReplayMissing(window) => send_again(&client, window, "/replay-missing", json),
+        EndpointCommand::Recover(window) => send_again(&client, window, "/recover", Body::default(), json),
+        EndpointCommand::ReplayMissing(window) => send_again(&client, window, "/replay-missing", Body::default(), json),
+        EndpointCommand::Replay { window, filter } => {
+            let body = Body::default()
+                .set_list("eventTypes", &filter.event_types)
+                .set("channel", filter.channel.as_deref())
+                .set("tag", filter.tag.as_deref())
+                .set("status", filter.status.map(|status| status as u8));
+            send_again(&client, window, "/bulk-replay", body, json)
+        }
     }
 }
 
@@ -208,8 +245,8 @@ fn switch(client: &Client, which: &Which, disabled: bool, json: bool) -> anyhow:
     output::print_done(&format!("{what} endpoint {}", which.endpoint), json)
 }
 
-fn send_again(client: &Client, window: &Window, rest: &str, json: bool) -> anyhow::Result<()> {
-    let body = Body::default().set("since", Some(window.since.as_str())).set("until", window.until.as_deref()).into_value();
+fn send_again(client: &Client, window: &Window, rest: &str, body: Body, json: bool) -> anyhow::Result<()> {
+    let body = body.set("since", Some(window.since.as_str())).set("until", window.until.as_deref()).into_value();
     let task = client.post(&window.which.path(rest), &body)?;
     if window.wait {
         return tasks::wait(client, &task, json);
@@ -217,5 +254,5 @@ fn send_again(client: &Client, window: &Window, rest: &str, json: bool) -> anyho
     if json {
         return Ok(output::print_json(&task)?);
     }
-    Ok(output::print_line(format_args!("started {}; add --wait to see it through", cell(&task["id"])))?)
+    Ok(output::print_line(format_args!("started {0}; see it through with: hookpost task wait {0}", cell(&task["id"])))?)
 }

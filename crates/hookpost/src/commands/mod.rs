@@ -11,6 +11,7 @@ mod listing;
 pub(crate) mod message;
 pub(crate) mod send;
 pub(crate) mod tail;
+pub(crate) mod task;
 mod tasks;
 pub(crate) mod token;
 pub(crate) mod why;
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCod
         Command::EventType(args) => event_type::run(&args, environment)?,
         Command::Message(args) => message::run(&args, environment)?,
         Command::Attempt(args) => attempt::run(&args, environment)?,
+        Command::Task(args) => task::run(&args, environment)?,
         Command::Key(args) => key::run(&args, environment)?,
         Command::Token(args) => token::run(&args, environment)?,
         Command::Backup(args) => backup::backup(&args, environment)?,
