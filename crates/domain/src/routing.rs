@@ -73,7 +73,7 @@ mod tests {
             (Some(&["order.made"]), Some(&["a"]), "order.paid", &["b"], Some(Type)),
         ] {
             let endpoint = wanting(1, event_types, channels);
-            let routing = route(&[endpoint.clone()], event_type, message_channels);
+            let routing = route(std::slice::from_ref(&endpoint), event_type, message_channels);
             assert_eq!(routing.targets.contains(&endpoint.id), skipped.is_none());
             assert_eq!(routing.skips.first().map(|skip| skip.reason), skipped, "{event_types:?} {channels:?}");
         }

@@ -6,10 +6,13 @@
 //! hookpost_store::conformance_tests!(MyHarness::open());
 //! ```
 //!
-//! Time is an argument of every operation, so nothing here waits.
+//! Time is an argument of every operation, so nothing here waits. [`model`] adds random sequences of operations, compared with the
+//! memory store step by step.
 
+pub mod catalog;
 pub mod delivery;
 pub mod fixture;
+pub mod history;
 pub mod intake;
 pub mod queue;
 
@@ -82,6 +85,39 @@ macro_rules! conformance_tests {
                 canceling_calls_off_requests
                 deliveries_end_with_their_endpoint
                 deliveries_end_with_their_application
+            }
+            catalog {
+                applications_are_found_by_id_and_uid
+                applications_of_others_are_not_there
+                uids_of_applications_are_unique_per_tenant
+                refused_changes_leave_everything_as_it_was
+                endpoints_stand_oldest_first_with_all_they_have
+                uids_of_endpoints_are_unique_per_application
+                what_is_not_there_is_not_found
+                applications_are_listed_in_pages
+                event_types_are_kept_per_tenant
+                event_types_are_listed_in_pages
+                api_keys_are_found_by_hash
+                revocations_are_remembered
+                tasks_are_kept_and_listed
+                every_change_shows_in_the_version
+                the_catalog_survives_a_crash
+            }
+            history {
+                messages_are_found_by_id_and_event_id
+                messages_are_filtered
+                messages_are_listed_in_pages
+                deliveries_of_a_message_are_listed_in_pages
+                messages_of_an_endpoint_are_filtered
+                messages_of_an_endpoint_are_listed_in_pages
+                attempts_are_filtered
+                attempts_are_listed_in_pages
+                deliveries_are_counted_by_status_and_minute
+                payloads_are_expunged
+                responses_are_expunged
+                expired_payloads_are_forgotten
+                old_messages_are_forgotten_with_all_they_had
+                forgetting_comes_in_pieces
             }
         }
     };

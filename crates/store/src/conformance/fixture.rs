@@ -17,7 +17,7 @@ use hookpost_domain::{
 
 use super::Harness;
 use crate::queue::ClaimRequest;
-use crate::{Accepted, Claimed, IdempotencyKey, LeasedDelivery, NewMessage, Record, Recorded, SharedStore};
+use crate::{Accepted, Claimed, Cursor, IdempotencyKey, LeasedDelivery, NewMessage, Order, PageRequest, Record, Recorded, SharedStore};
 
 pub const NOW: Timestamp = Timestamp::from_unix_ms(1_767_323_000_000);
 pub const DAY: Duration = Duration::from_secs(86_400);
@@ -268,4 +268,42 @@ pub async fn delivery(store: &SharedStore, message: MessageId, endpoint: Endpoin
 
 pub async fn state_of(store: &SharedStore, key: DeliveryKey) -> DeliveryState {
     delivery(store, key.message, key.endpoint).await.state
+}
+
+/// Asks for every page there can be of a list and compares; `more_cursors` are items that do not exist any more.
+pub async fn check_pages<C: Ord + Clone + std::fmt::Debug>(
+    ascending: &[C],
+    more_cursors: &[C],
+    list: impl AsyncFn(PageRequest<C>) -> (Vec<C>, bool),
+) {
+    assert!(ascending.is_sorted() && ascending.len() > 3, "a list worth paging");
+    let all = ascending.iter().chain(more_cursors).cloned();
+    let cursors: Vec<_> = all.flat_map(|item| [Some(Cursor::After(item.clone())), Some(Cursor::Before(item))]).chain([None]).collect();
+    for order in [Order::Ascending, Order::Descending] {
+        for limit in 1..=ascending.len() + 1 {
+            for cursor in &cursors {
+                // What lies in the direction of the cursor, nearest first.
+                let mut beyond: Vec<C> = match (cursor, order) {
+                    (None, _) => ascending.to_vec(),
+                    (Some(Cursor::After(c)), Order::Ascending) | (Some(Cursor::Before(c)), Order::Descending) => {
+                        ascending.iter().filter(|item| *item > c).cloned().collect()
+                    }
+                    (Some(Cursor::Before(c)), Order::Ascending) | (Some(Cursor::After(c)), Order::Descending) => {
+                        ascending.iter().filter(|item| *item < c).cloned().collect()
+                    }
+                };
+                let backwards = matches!(cursor, Some(Cursor::Before(_)));
+                if (order == Order::Descending) != backwards {
+                    beyond.reverse();
+                }
+                let done = beyond.len() <= limit;
+                beyond.truncate(limit);
+                if backwards {
+                    beyond.reverse();
+                }
+                let page = list(PageRequest { limit, order, cursor: cursor.clone() }).await;
+                assert_eq!(page, (beyond, done), "{order:?}, {limit} from {cursor:?}");
+            }
+        }
+    }
 }
