@@ -54,14 +54,6 @@ impl<T> Page<T> {
     pub(crate) fn empty() -> Self {
         Self { data: Vec::new(), iterator: None, prev_iterator: None, done: true }
     }
-
-    /// For a list that was made by looking through rows: where the search goes on.
-    pub(crate) fn going_on_at(mut self, next: Option<String>) -> Self {
-        if next.is_some() {
-            self.iterator = next;
-        }
-        self
-    }
 }
 
 /// Reads `limit`, `iterator` and the order into what a store is asked. `None`: the iterator has the right shape but names nothing, and the answer is

@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::extract::json_response;
 use crate::problem::Problem;
 use crate::state::Api;
-use crate::v1::application;
+use crate::v1::{application, endpoint, message};
 use crate::{docs_page, metrics, openapi};
 
 use Method::{Delete, Get, Patch, Post, Put};
@@ -31,6 +31,34 @@ fn table() -> Table {
         .row(Put,    "/app/{app_id}", "v1.application.update", "Replace an application, or create it",          application::update)
         .row(Patch,  "/app/{app_id}", "v1.application.patch",  "Change some fields of an application",          application::patch)
         .row(Delete, "/app/{app_id}", "v1.application.delete", "Delete an application with all that it owns",   application::delete)
+
+        .about("Endpoint", "A subscriber: where and how the messages of an application are delivered.")
+        .row(Get,    "/app/{app_id}/endpoint",                              "v1.endpoint.list",           "List the endpoints of an application",                endpoint::list)
+        .row(Post,   "/app/{app_id}/endpoint",                              "v1.endpoint.create",         "Create an endpoint",                                  endpoint::create)
+        .row(Get,    "/app/{app_id}/endpoint/{endpoint_id}",                "v1.endpoint.get",            "Get an endpoint",                                     endpoint::get)
+        .row(Put,    "/app/{app_id}/endpoint/{endpoint_id}",                "v1.endpoint.update",         "Replace an endpoint, or create it",                   endpoint::update)
+        .row(Patch,  "/app/{app_id}/endpoint/{endpoint_id}",                "v1.endpoint.patch",          "Change some fields of an endpoint",                   endpoint::patch)
+        .row(Delete, "/app/{app_id}/endpoint/{endpoint_id}",                "v1.endpoint.delete",         "Delete an endpoint; what waits for it is canceled",   endpoint::delete)
+        .row(Get,    "/app/{app_id}/endpoint/{endpoint_id}/headers",        "v1.endpoint.get-headers",    "Get the headers that an endpoint adds",               endpoint::headers::get)
+        .row(Put,    "/app/{app_id}/endpoint/{endpoint_id}/headers",        "v1.endpoint.update-headers", "Replace the headers that an endpoint adds",           endpoint::headers::update)
+        .row(Patch,  "/app/{app_id}/endpoint/{endpoint_id}/headers",        "v1.endpoint.patch-headers",  "Change some of the headers that an endpoint adds",    endpoint::headers::patch)
+        .row(Get,    "/app/{app_id}/endpoint/{endpoint_id}/secret",         "v1.endpoint.get-secret",     "Get the key that receivers verify with",              endpoint::secret::get)
+        .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",  "v1.endpoint.rotate-secret",  "Replace the signing secret; the old one signs along for a while", endpoint::secret::rotate)
+        .row(Get,    "/app/{app_id}/endpoint/{endpoint_id}/stats",          "v1.endpoint.get-stats",      "Count the deliveries of an endpoint by state",        endpoint::stats::get)
+        .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/recover",        "v1.endpoint.recover",        "Send again what failed since a time",                 endpoint::replay::recover)
+        .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/replay-missing", "v1.endpoint.replay-missing", "Send what an endpoint never got since a time",        endpoint::replay::replay_missing)
+        .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/bulk-replay",    "v1.endpoint.bulk-replay",    "Send again everything that matches",                  endpoint::replay::bulk_replay)
+        .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs",    "v1.endpoint.cancel-msgs",    "Stop trying to deliver messages from before a time",  endpoint::replay::cancel)
+        .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/send-example",   "v1.endpoint.send-example",   "Send an example of an event type to an endpoint",     endpoint::example::send)
+
+        .about("Message", "One event, accepted for an application and delivered to every endpoint that subscribes to it.")
+        .row(Get,    "/app/{app_id}/msg",                      "v1.message.list",                 "List the messages of an application, newest first",   message::list)
+        .row(Post,   "/app/{app_id}/msg",                      "v1.message.create",               "Create a message; it is on disk when this answers",   message::create::create)
+        .row(Post,   "/app/{app_id}/msg/precheck/active",      "v1.message.precheck",             "Ask whether any endpoint would get such a message",   message::precheck)
+        .row(Post,   "/app/{app_id}/msg/expunge-all-contents", "v1.message.expunge-all-contents", "Remove the payloads of all messages for good",        message::expunge_all)
+        .row(Get,    "/app/{app_id}/msg/{msg_id}",             "v1.message.get",                  "Get a message",                                       message::get)
+        .row(Get,    "/app/{app_id}/msg/{msg_id}/raw",         "v1.message.get-raw-payload",      "Get the payload of a message as text",                message::raw)
+        .row(Delete, "/app/{app_id}/msg/{msg_id}/content",     "v1.message.expunge-content",      "Remove the payload of a message for good",            message::expunge)
 }
 
 /// The routes with all that is around them, ready to be called.

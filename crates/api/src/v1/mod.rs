@@ -36,7 +36,10 @@
 //!   (`idempotency::key_of`), and logs at debug. All other POSTs get idempotency, and a log event, in `front.rs`.
 
 pub(crate) mod application;
+pub(crate) mod endpoint;
+pub(crate) mod message;
 pub(crate) mod retry;
+pub(crate) mod window;
 
 use hookpost_domain::application::{Metadata, check_metadata};
 use hookpost_domain::id::Kind;
