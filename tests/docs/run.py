@@ -206,6 +206,9 @@ def prepare(home: Path) -> tuple[Shell, int]:
     tools.mkdir()
     work.mkdir()
     (tools / "hookpost").symlink_to(places.binary())
+    # Where a release build would have put it.
+    (work / "target" / "release").mkdir(parents=True)
+    (work / "target" / "release" / "hookpost").symlink_to(places.binary())
     for name, text in SHIMS.items():
         (tools / name).write_text(text.replace("@git@", shutil.which("git") or "/usr/bin/git"))
         (tools / name).chmod(0o755)
@@ -272,6 +275,22 @@ def check_block(shell: Shell, port: int, block: Block) -> str | None:
     return None
 
 
+def settings_told_wrongly(document: Path) -> list[str]:
+    """The table of settings against what the binary says of itself."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOOKPOST_")}
+    said = subprocess.run([str(places.binary()), "config", "--json"], env=environment, capture_output=True, text=True, check=True).stdout
+    table = document.read_text()
+    found = []
+    for setting in json.loads(said):
+        default = f"`{setting['default']}`" if setting["default"] else ""
+        row = f"| `{setting['name']}` | {default} | {setting['help']} |"
+        if row not in table:
+            found.append(f"{document.name}: the table of settings lacks the row\n{row}")
+    known = {setting["name"] for setting in json.loads(said)}
+    found += [f"{document.name}: there is no setting `{name}`" for name in re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) if name not in known]
+    return found
+
+
 def broken_links(document: Path) -> list[str]:
     text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
     found = []
@@ -299,6 +318,10 @@ def main() -> int:
         links = broken_links(document)
         passed += not links
         wrong += [link for link in links if link not in wrong]
+    if not wanted:
+        told_wrongly = settings_told_wrongly(root / "docs" / "configuration.md")
+        passed += not told_wrongly
+        wrong += told_wrongly
     for problem in wrong:
         print(f"WRONG {problem}")
     print(f"{passed} passed, {len(wrong)} failed", flush=True)
