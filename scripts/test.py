@@ -31,6 +31,10 @@ class Step:
     needs_server: bool = False
 
 
+def target_dir() -> Path:
+    return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
+
+
 def unit_tests() -> list[str]:
     if shutil.which("cargo-nextest"):
         return [*CARGO, "nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--status-level", "fail", "--cargo-quiet"]
@@ -51,6 +55,7 @@ STEPS = [
     Step("delivery", [*PYTHON, "tests/delivery/run.py"], needs_server=True),
     Step("examples", [*PYTHON, "tests/examples/run.py"], needs_server=True),
     Step("docs", [*PYTHON, "tests/docs/run.py"], needs_server=True),
+    Step("kill test", [str(target_dir() / "debug" / "hookpost-bench"), "kill", "--rounds", "8"], needs_server=True),
 ]
 
 # What the runners of the steps print about their tests: nextest, cargo test, and our own.

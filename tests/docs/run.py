@@ -136,16 +136,23 @@ class Shell:
         )
 
     def run(self, text: str) -> tuple[int, str]:
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["bash", "-c", self.script(text)],
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=BLOCK_S,
+            start_new_session=True,
         )
-        return done.returncode, done.stdout.decode(errors="replace")
+        try:
+            said = process.communicate(timeout=BLOCK_S)[0]
+        except subprocess.TimeoutExpired:
+            # Its own session, made above: the shell and what it started.
+            os.killpg(process.pid, signal.SIGKILL)
+            said = process.communicate()[0]
+            return 1, f"{said.decode(errors='replace')}\n(it did not end within {BLOCK_S} s; is it a server, to be marked `background`?)"
+        return process.returncode, said.decode(errors="replace")
 
     def start(self, text: str, port: int) -> str | None:
         """Starts it and waits until something answers at the port; what went wrong, if it did."""
