@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         // Inside the runtime, so it is here that the senders can be started.
         let queue = queue.get_or_init(|| start_senders(to)).clone();
         let numbers = Rc::clone(&numbers);
-        async move { accept(request, &queue, &numbers, fan_out).await.unwrap_or_else(|status| answer_with(status)) }
+        async move { accept(request, &queue, &numbers, fan_out).await.unwrap_or_else(answer_with) }
     })
 }
 

@@ -171,7 +171,7 @@ fn examine(ledger: &Ledger, acknowledged: &Acknowledged) -> Findings {
         for endpoint in 0..endpoints_of(sequence) {
             match ledger.arrivals.get(&(sequence, endpoint)) {
                 None => {
-                    findings.lost.push(format!("message {id} (number {sequence}) never arrived at endpoint {endpoint} of its application"))
+                    findings.lost.push(format!("message {id} (number {sequence}) never arrived at endpoint {endpoint} of its application"));
                 }
                 Some(arrival) => {
                     for other in arrival.message_ids.iter().filter(|other| *other != id) {

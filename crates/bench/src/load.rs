@@ -13,7 +13,7 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request, StatusCode, Uri};
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
@@ -223,11 +223,19 @@ impl Run {
         let (status, body) = connection.send(request).await.context("sending a message")?;
         let answered_us = since_us(self.producer.epoch);
 
+        self.note(stamp, answered_us, application, status, &body);
+        if !connection.is_open() {
+            *connection = Connection::open(self.producer.address).await?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, stamp: Stamp, answered_us: u64, application: usize, status: StatusCode, body: &Bytes) {
         let mut sent = self.sent.borrow_mut();
         if self.plan.window.holds(stamp.sent_us) {
             sent.ack_us.saturating_record(answered_us.saturating_sub(stamp.sent_us).max(1));
         }
-        if status == 202 {
+        if status == StatusCode::ACCEPTED {
             sent.accepted += 1;
             sent.accepted_by_application[application] += 1;
             if self.plan.window.holds(answered_us) {
@@ -237,14 +245,9 @@ impl Run {
             let count = sent.refused.entry(status.as_u16()).or_default();
             *count += 1;
             if *count == 1 {
-                eprintln!("a message was answered with {status}: {}", excerpt(&body));
+                eprintln!("a message was answered with {status}: {}", excerpt(body));
             }
         }
-        drop(sent);
-        if !connection.is_open() {
-            *connection = Connection::open(self.producer.address).await?;
-        }
-        Ok(())
     }
 }
 

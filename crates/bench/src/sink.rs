@@ -277,7 +277,7 @@ impl Shared {
         if state.window.holds(stamp.sent_us) {
             arrivals.end_to_end_us.saturating_record(at_us.saturating_sub(stamp.sent_us).max(1));
         }
-        if arrivals.unique % VERIFIED_EVERY == 0 {
+        if arrivals.unique.is_multiple_of(VERIFIED_EVERY) {
             arrivals.signatures_verified += 1;
             if !signature_is_right(&self.key, headers, body) {
                 arrivals.signatures_bad += 1;

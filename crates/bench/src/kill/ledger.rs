@@ -98,7 +98,7 @@ async fn answer(ledger: Arc<Mutex<Ledger>>, payload: Payload, request: Request<I
         return answer_with(StatusCode::OK);
     };
     ledger.attempts += 1;
-    if flaky && ledger.attempts % 5 == 0 {
+    if flaky && ledger.attempts.is_multiple_of(5) {
         ledger.refused_on_purpose += 1;
         return answer_with(StatusCode::INTERNAL_SERVER_ERROR);
     }

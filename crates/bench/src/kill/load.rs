@@ -68,8 +68,8 @@ impl Work {
         Some(sequence)
     }
 
-    fn acknowledge(&self, sequence: u64, id: String) -> Result<()> {
-        match self.state().acknowledged.insert(sequence, id.clone()) {
+    fn acknowledge(&self, sequence: u64, id: &str) -> Result<()> {
+        match self.state().acknowledged.insert(sequence, id.to_owned()) {
             Some(before) if before != id => bail!("number {sequence} was acknowledged as {before} and as {id}"),
             _ => Ok(()),
         }
@@ -124,7 +124,7 @@ async fn one_connection(work: &Work, address: SocketAddr, what: What, headers: &
             Ok((status, body)) if status == 202 => {
                 let answer: serde_json::Value = serde_json::from_slice(&body).context("the answer to a message")?;
                 let id = answer["id"].as_str().context("an answer without id")?;
-                work.acknowledge(sequence, id.to_owned())?;
+                work.acknowledge(sequence, id)?;
             }
             Ok((status, body)) => bail!("number {sequence} was answered with {status}: {}", String::from_utf8_lossy(&body)),
             Err(_) => {
