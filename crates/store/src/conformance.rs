@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod fixture;
 pub mod history;
 pub mod intake;
+pub mod model;
 pub mod queue;
 
 use async_trait::async_trait;

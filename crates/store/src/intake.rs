@@ -15,7 +15,7 @@ pub trait Intake: Send + Sync + std::fmt::Debug {
     /// disk, or whose message has a `deliver_at` in the future, are not handed over: they are claimed when their time comes.
     ///
     /// Equal idempotency keys within [`hookpost_domain::limits::IDEMPOTENCY_WINDOW`] make one message, also when they come at the same moment and after a
-    /// restart; the body is not compared.
+    /// restart; the body is not compared, and nothing else of the request is looked at.
     async fn accept(&self, message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError>;
 
     /// The answer that was kept for a `POST` other than creating a message.

@@ -49,3 +49,58 @@ impl Vault {
         Ok(plain.to_vec())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Counting(AtomicU8);
+
+    impl Entropy for Counting {
+        fn fill(&self, buffer: &mut [u8]) {
+            buffer.fill_with(|| self.0.fetch_add(1, Ordering::Relaxed));
+        }
+    }
+
+    fn vault(key: u8) -> Vault {
+        Vault::new(&[key; 32], Arc::new(Counting::default()))
+    }
+
+    #[test]
+    fn opens_what_it_sealed() {
+        for plain in [&b""[..], b"x", &[0; 4096]] {
+            let sealed = vault(1).seal(b"endpoint 7", plain);
+            assert_eq!(vault(1).open(b"endpoint 7", &sealed), Ok(plain.to_vec()));
+        }
+    }
+
+    #[test]
+    fn the_plain_text_is_not_in_the_sealed_one() {
+        let vault = vault(1);
+        let secret = b"whsec_a secret worth sealing";
+        let (first, second) = (vault.seal(b"row", secret), vault.seal(b"row", secret));
+        assert!(!first.windows(6).any(|window| secret.windows(6).any(|part| part == window)));
+        assert_ne!(first[12..], second[12..], "a nonce is used once");
+    }
+
+    #[test]
+    fn refuses_another_key_another_row_and_what_was_changed() {
+        let sealed = vault(1).seal(b"endpoint 7", b"secret");
+        assert_eq!(vault(2).open(b"endpoint 7", &sealed), Err(WrongMasterKey));
+        assert_eq!(vault(1).open(b"endpoint 8", &sealed), Err(WrongMasterKey));
+        for index in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[index] ^= 1;
+            assert_eq!(vault(1).open(b"endpoint 7", &changed), Err(WrongMasterKey), "byte {index}");
+            assert_eq!(vault(1).open(b"endpoint 7", &sealed[..index]), Err(WrongMasterKey), "cut at {index}");
+        }
+    }
+
+    #[test]
+    fn never_shows_its_key() {
+        assert_eq!(format!("{:?}", vault(1)), "Vault(…)");
+    }
+}
