@@ -37,7 +37,9 @@ pub(crate) fn start(settings: &Settings) -> LogGuard {
 /// A panic of any task or thread becomes a line in the log, wherever standard error goes.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let message = panic.payload_as_str().unwrap_or("(no message)");
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("(no message)");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
         tracing::error!(thread, place, "panic: {message}");

@@ -57,9 +57,9 @@ pub(crate) fn print_json(value: &Value) -> io::Result<()> {
 /// One thing: its fields below each other, or JSON.
 pub(crate) fn print_one(value: &Value, json: bool) -> anyhow::Result<()> {
     if json {
-        print_json(value)?
+        print_json(value)?;
     } else {
-        print(fields(value))?
+        print(fields(value))?;
     }
     Ok(())
 }
@@ -67,9 +67,9 @@ pub(crate) fn print_one(value: &Value, json: bool) -> anyhow::Result<()> {
 /// What was done, where the API answers nothing.
 pub(crate) fn print_done(what: &str, json: bool) -> anyhow::Result<()> {
     if json {
-        print_json(&serde_json::json!({"done": what}))?
+        print_json(&serde_json::json!({"done": what}))?;
     } else {
-        print_line(what)?
+        print_line(what)?;
     }
     Ok(())
 }

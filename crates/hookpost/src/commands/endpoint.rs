@@ -232,9 +232,9 @@ impl Which {
 fn show_secret(client: &Client, which: &Which, json: bool) -> anyhow::Result<()> {
     let answer = client.get(&which.path("/secret"))?;
     if json {
-        output::print_json(&answer)?
+        output::print_json(&answer)?;
     } else {
-        output::print_line(cell(&answer["key"]))?
+        output::print_line(cell(&answer["key"]))?;
     }
     Ok(())
 }

@@ -68,9 +68,9 @@ fn show_config(args: &ConfigArgs, environment: &Environment) -> anyhow::Result<(
     }
     let resolved = resolve(&args.serve, environment, &[])?;
     if args.json {
-        output::print_json(&config::as_json(&resolved))?
+        output::print_json(&config::as_json(&resolved))?;
     } else {
-        output::print(config::as_table(&resolved))?
+        output::print(config::as_table(&resolved))?;
     }
     Ok(())
 }

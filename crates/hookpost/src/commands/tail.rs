@@ -57,9 +57,9 @@ pub(crate) fn run(args: &TailArgs, environment: &Environment) -> anyhow::Result<
             }
             if shown.is_new(&cell(&event["id"])) {
                 if args.client.json {
-                    output::print_line(&event)?
+                    output::print_line(&event)?;
                 } else {
-                    output::print_line(line(&event))?
+                    output::print_line(line(&event))?;
                 }
                 lines_left -= 1;
             }
