@@ -44,7 +44,7 @@ pub(crate) struct Parts {
 pub(crate) fn wire(settings: &Settings, local_url: &str) -> anyhow::Result<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let mut registry = Registry::with_prefix("hookpost");
+    let mut registry = Registry::default();
 
     let (ready_sender, ready) = tokio::sync::mpsc::channel(READY_GROUPS_MAX);
     let store = open_store(settings, ready_sender)?;
