@@ -1,0 +1,204 @@
+//! The catalogue in memory: what every message asks for. Filled by reads, patched by the writer after each commit and before the change is
+//! answered.
+//!
+//! A read that began before a change must not put its old view here after it: each load is registered, and one that was overtaken by
+//! a change is not kept.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hookpost_domain::access::RevocationTarget;
+use hookpost_domain::{ApiKey, ApplicationId, EventType, EventTypeName, OrgId, Timestamp};
+use hookpost_store::ApplicationView;
+use parking_lot::{Mutex, RwLock};
+
+use crate::FastHash;
+
+/// Applications and their endpoints, counted one each.
+const CACHED_ROWS_MAX: u64 = 200_000;
+const CACHED_ORGS_MAX: u64 = 10_000;
+const CACHED_KEYS_MAX: u64 = 10_000;
+const KNOWN_APPLICATIONS_MAX: usize = 100_000;
+
+pub(crate) type EventTypes = BTreeMap<EventTypeName, Arc<EventType>>;
+
+#[derive(Debug)]
+pub(crate) struct CatalogCache {
+    version: AtomicU64,
+    applications: moka::sync::Cache<ApplicationId, Arc<ApplicationView>>,
+    uids: moka::sync::Cache<(OrgId, String), ApplicationId>,
+    event_types: moka::sync::Cache<OrgId, Arc<EventTypes>>,
+    api_keys: moka::sync::Cache<[u8; 32], Arc<ApiKey>>,
+    /// Loads under way by ticket, without those that a change overtook.
+    loading: Mutex<Loads>,
+    /// Small and asked with every token: kept whole.
+    pub(crate) revocations: RwLock<HashMap<RevocationTarget, (Timestamp, Timestamp)>>,
+    /// For the writer, who must not wait for a view to know that an application exists.
+    known_applications: Mutex<HashSet<ApplicationId, FastHash>>,
+}
+
+#[derive(Debug, Default)]
+struct Loads {
+    last: u64,
+    under_way: HashMap<u64, Loading, FastHash>,
+}
+
+impl Loads {
+    fn overtake(&mut self, what: &Loading) {
+        self.under_way.retain(|_, loading| loading != what);
+    }
+
+    /// Whether the load may be kept.
+    fn end(&mut self, ticket: u64) -> bool {
+        self.under_way.remove(&ticket).is_some()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Loading {
+    Application(ApplicationId),
+    EventTypes(OrgId),
+    ApiKey([u8; 32]),
+}
+
+impl CatalogCache {
+    pub(crate) fn new(revocations: HashMap<RevocationTarget, (Timestamp, Timestamp)>) -> Self {
+        Self {
+            version: AtomicU64::new(1),
+            applications: moka::sync::Cache::builder()
+                .weigher(|_, view: &Arc<ApplicationView>| u32::try_from(1 + view.endpoints.len()).unwrap_or(u32::MAX))
+                .max_capacity(CACHED_ROWS_MAX)
+                .build(),
+            uids: moka::sync::Cache::new(CACHED_ROWS_MAX),
+            event_types: moka::sync::Cache::new(CACHED_ORGS_MAX),
+            api_keys: moka::sync::Cache::new(CACHED_KEYS_MAX),
+            loading: Mutex::default(),
+            revocations: RwLock::new(revocations),
+            known_applications: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Called by the writer after each change, when the caches say it.
+    pub(crate) fn changed(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn application(&self, id: ApplicationId) -> Option<Arc<ApplicationView>> {
+        self.applications.get(&id)
+    }
+
+    pub(crate) fn application_of_uid(&self, org: &OrgId, uid: &str) -> Option<Arc<ApplicationView>> {
+        let id = self.uids.get(&(org.clone(), uid.to_owned()))?;
+        // A uid may have been given to another since: the view says whose it is now.
+        self.application(id).filter(|view| view.application.org == *org && view.application.uid.as_ref().is_some_and(|own| own.as_str() == uid))
+    }
+
+    /// Registers a load; to be called before the rows are read. The ticket goes to `loaded_…`.
+    pub(crate) fn begin(&self, what: Loading) -> u64 {
+        let mut loading = self.loading.lock();
+        loading.last += 1;
+        let ticket = loading.last;
+        loading.under_way.insert(ticket, what);
+        ticket
+    }
+
+    pub(crate) fn loaded_application(&self, ticket: u64, id: ApplicationId, view: Option<&Arc<ApplicationView>>) {
+        let mut loading = self.loading.lock();
+        if loading.end(ticket)
+            && let Some(view) = view
+        {
+            if let Some(uid) = &view.application.uid {
+                self.uids.insert((view.application.org.clone(), uid.as_str().to_owned()), id);
+            }
+            self.applications.insert(id, Arc::clone(view));
+        }
+    }
+
+    pub(crate) fn event_types(&self, org: &OrgId) -> Option<Arc<EventTypes>> {
+        self.event_types.get(org)
+    }
+
+    pub(crate) fn loaded_event_types(&self, ticket: u64, org: &OrgId, types: &Arc<EventTypes>) {
+        let mut loading = self.loading.lock();
+        if loading.end(ticket) {
+            self.event_types.insert(org.clone(), Arc::clone(types));
+        }
+    }
+
+    pub(crate) fn api_key(&self, hash: &[u8; 32]) -> Option<Arc<ApiKey>> {
+        self.api_keys.get(hash)
+    }
+
+    pub(crate) fn loaded_api_key(&self, ticket: u64, hash: [u8; 32], key: Option<&Arc<ApiKey>>) {
+        let mut loading = self.loading.lock();
+        if loading.end(ticket)
+            && let Some(key) = key
+        {
+            self.api_keys.insert(hash, Arc::clone(key));
+        }
+    }
+
+    /// Changes the view of an application where it is cached; `None` removes it.
+    pub(crate) fn patch_application(&self, id: ApplicationId, patch: impl FnOnce(&mut ApplicationView) -> Option<()>) {
+        let mut loading = self.loading.lock();
+        loading.overtake(&Loading::Application(id));
+        if let Some(view) = self.applications.get(&id) {
+            let mut view = ApplicationView::clone(&view);
+            match patch(&mut view) {
+                Some(()) => {
+                    if let Some(uid) = &view.application.uid {
+                        self.uids.insert((view.application.org.clone(), uid.as_str().to_owned()), id);
+                    }
+                    self.applications.insert(id, Arc::new(view));
+                }
+                None => self.applications.invalidate(&id),
+            }
+        }
+        drop(loading);
+        self.changed();
+    }
+
+    pub(crate) fn patch_event_type(&self, org: &OrgId, name: &EventTypeName, event_type: Option<&Arc<EventType>>) {
+        let mut loading = self.loading.lock();
+        loading.overtake(&Loading::EventTypes(org.clone()));
+        if let Some(types) = self.event_types.get(org) {
+            let mut types = EventTypes::clone(&types);
+            match event_type {
+                Some(event_type) => types.insert(name.clone(), Arc::clone(event_type)),
+                None => types.remove(name),
+            };
+            self.event_types.insert(org.clone(), Arc::new(types));
+        }
+        drop(loading);
+        self.changed();
+    }
+
+    pub(crate) fn forget_api_key(&self, hash: [u8; 32]) {
+        let mut loading = self.loading.lock();
+        loading.overtake(&Loading::ApiKey(hash));
+        self.api_keys.invalidate(&hash);
+        drop(loading);
+        self.changed();
+    }
+
+    pub(crate) fn knows_application(&self, id: ApplicationId) -> bool {
+        self.known_applications.lock().contains(&id)
+    }
+
+    pub(crate) fn remember_application(&self, id: ApplicationId) {
+        let mut known = self.known_applications.lock();
+        if known.len() >= KNOWN_APPLICATIONS_MAX {
+            known.clear();
+        }
+        known.insert(id);
+    }
+
+    pub(crate) fn forget_application(&self, id: ApplicationId) {
+        self.known_applications.lock().remove(&id);
+    }
+}

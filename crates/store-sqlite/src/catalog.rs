@@ -1,0 +1,533 @@
+//! What is configured. Reads come from memory wherever they can; changes go through the writer, which patches what is in memory.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookpost_domain::access::{Revocation, RevocationTarget};
+use hookpost_domain::id::ApplicationKind;
+use hookpost_domain::{
+    ApiKey, ApiKeyId, Application, ApplicationId, BackgroundTask, Endpoint, EndpointId, EventType, EventTypeName, OrgId, RowId, TaskId,
+    Timestamp, limits,
+};
+use hookpost_store::catalog::TaskFilter;
+use hookpost_store::{ApplicationView, Catalog, Change, Listed, PageRequest, Reference, Unavailable, WriteError};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
+
+use crate::SqliteStore;
+use crate::cache::{EventTypes, Loading};
+use crate::command::{Failed, WriteContext, Written};
+use crate::error::StoreError;
+use crate::paging::{Walk, list};
+use crate::rows;
+use crate::tasks;
+
+type Refusal = Failed<WriteError>;
+
+fn refuse<T>(error: WriteError) -> Result<T, Refusal> {
+    Err(Failed::Refused(error))
+}
+
+#[async_trait]
+impl Catalog for SqliteStore {
+    fn version(&self) -> u64 {
+        self.shared.catalog.version()
+    }
+
+    async fn application(&self, org: &OrgId, reference: Reference<'_, ApplicationKind>) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
+        let view = match reference {
+            Reference::Id(id) => self.application_by_id(id).await?,
+            Reference::Uid(uid) => match self.shared.catalog.application_of_uid(org, uid) {
+                Some(view) => Some(view),
+                None => {
+                    let (org, uid) = (org.clone(), uid.to_owned());
+                    let id = self.read(move |connection, _| application_id_of_uid(connection, &org, &uid)).await?;
+                    match id {
+                        Some(id) => self.application_by_id(id).await?,
+                        None => None,
+                    }
+                }
+            },
+        };
+        Ok(view.filter(|view| view.application.org == *org))
+    }
+
+    async fn application_by_id(&self, id: ApplicationId) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
+        if let Some(view) = self.shared.catalog.application(id) {
+            return Ok(Some(view));
+        }
+        self.read(move |connection, shared| {
+            let ticket = shared.catalog.begin(Loading::Application(id));
+            let view = load_view(connection, &shared.vault, id);
+            shared.catalog.loaded_application(ticket, id, view.as_ref().ok().and_then(Option::as_ref));
+            view
+        })
+        .await
+    }
+
+    async fn applications(&self, org: &OrgId, page: PageRequest<ApplicationId>) -> Result<Listed<Application>, Unavailable> {
+        let org = org.clone();
+        self.read(move |connection, _| {
+            list(page, |walk| {
+                select_json(connection, "SELECT data FROM application WHERE org = ?1", &[&org.as_str()], ids(walk, ApplicationId::row))
+            })
+        })
+        .await
+    }
+
+    async fn create_application(&self, application: Application) -> Result<(), WriteError> {
+        self.shared
+            .write(move |context| {
+                check_application_uid(context.connection, &application)?;
+                context
+                    .connection
+                    .prepare_cached("INSERT INTO application (id, org, uid, data) VALUES (?1, ?2, ?3, ?4)")?
+                    .execute(params![
+                        application.id.row().as_i64(),
+                        application.org.as_str(),
+                        application.uid.as_ref().map(|uid| uid.as_str()),
+                        rows::to_json(&application)?
+                    ])?;
+                // Not cached yet: the first who asks loads it. A load under way would keep its absence.
+                Ok(Written::and((), move |shared| shared.catalog.patch_application(application.id, |_| Some(()))))
+            })
+            .await
+    }
+
+    async fn update_application(&self, id: ApplicationId, change: Change<Application>) -> Result<Application, WriteError> {
+        self.shared
+            .write(move |context| {
+                let Some(mut application) = rows::application(context.connection, id)? else { return refuse(WriteError::NotFound) };
+                change(&mut application).map_err(|refusal| Refusal::Refused(refusal.into()))?;
+                check_application_uid(context.connection, &application)?;
+                context.connection.prepare_cached("UPDATE application SET uid = ?2, data = ?3 WHERE id = ?1")?.execute(params![
+                    id.row().as_i64(),
+                    application.uid.as_ref().map(|uid| uid.as_str()),
+                    rows::to_json(&application)?
+                ])?;
+                let changed = application.clone();
+                Ok(Written::and(application, move |shared| {
+                    shared.catalog.patch_application(id, |view| {
+                        view.application = changed;
+                        Some(())
+                    });
+                }))
+            })
+            .await
+    }
+
+    async fn delete_application(&self, id: ApplicationId, now: Timestamp) -> Result<(), WriteError> {
+        self.shared
+            .write(move |context| {
+                let raw = id.row().as_i64();
+                if context.connection.prepare_cached("DELETE FROM application WHERE id = ?1")?.execute([raw])? == 0 {
+                    return refuse(WriteError::NotFound);
+                }
+                // At once, for what stands behind this in the same batch.
+                context.shared.catalog.forget_application(id);
+                let endpoints: Vec<EndpointId> = context
+                    .connection
+                    .prepare_cached("SELECT id FROM endpoint WHERE application = ?1")?
+                    .query_map([raw], |row| Ok(EndpointId::from_row(RowId::from_i64(row.get(0)?))))?
+                    .collect::<Result<_, _>>()?;
+                for endpoint in &endpoints {
+                    forget_endpoint(context, *endpoint, now)?;
+                }
+                Ok(Written::and((), move |shared| {
+                    let mut leases = shared.leases.lock();
+                    for endpoint in endpoints {
+                        leases.forget_endpoint(endpoint);
+                    }
+                    drop(leases);
+                    shared.catalog.patch_application(id, |_| None);
+                }))
+            })
+            .await
+    }
+
+    async fn create_endpoint(&self, endpoint: Endpoint) -> Result<(), WriteError> {
+        self.shared
+            .write(move |context| {
+                let application = endpoint.application.row().as_i64();
+                let connection = context.connection;
+                if !connection.prepare_cached("SELECT 1 FROM application WHERE id = ?1")?.exists([application])? {
+                    return refuse(WriteError::NotFound);
+                }
+                let count: i64 = connection
+                    .prepare_cached("SELECT count(*) FROM endpoint WHERE application = ?1")?
+                    .query_row([application], |row| row.get(0))?;
+                if count >= limits::ENDPOINTS_PER_APPLICATION_MAX as i64 {
+                    let max = limits::ENDPOINTS_PER_APPLICATION_MAX;
+                    return refuse(WriteError::LimitReached(format!("an application can have at most {max} endpoints")));
+                }
+                check_endpoint_uid(connection, &endpoint)?;
+                let (data, sealed) = rows::encode_endpoint(&context.shared.vault, &endpoint)?;
+                connection
+                    .prepare_cached("INSERT INTO endpoint (id, application, uid, data, sealed) VALUES (?1, ?2, ?3, ?4, ?5)")?
+                    .execute(params![
+                        endpoint.id.row().as_i64(),
+                        application,
+                        endpoint.uid.as_ref().map(|uid| uid.as_str()),
+                        data,
+                        sealed
+                    ])?;
+                Ok(Written::and((), move |shared| put_endpoint(shared, endpoint)))
+            })
+            .await
+    }
+
+    async fn update_endpoint(&self, application: ApplicationId, id: EndpointId, change: Change<Endpoint>) -> Result<Endpoint, WriteError> {
+        self.shared
+            .write(move |context| {
+                let vault = &context.shared.vault;
+                let Some(mut endpoint) = rows::endpoint(context.connection, vault, application, id)? else {
+                    return refuse(WriteError::NotFound);
+                };
+                change(&mut endpoint).map_err(|refusal| Refusal::Refused(refusal.into()))?;
+                check_endpoint_uid(context.connection, &endpoint)?;
+                let (data, sealed) = rows::encode_endpoint(vault, &endpoint)?;
+                context
+                    .connection
+                    .prepare_cached("UPDATE endpoint SET uid = ?2, data = ?3, sealed = ?4 WHERE id = ?1")?
+                    .execute(params![id.row().as_i64(), endpoint.uid.as_ref().map(|uid| uid.as_str()), data, sealed])?;
+                let changed = endpoint.clone();
+                Ok(Written::and(endpoint, move |shared| put_endpoint(shared, changed)))
+            })
+            .await
+    }
+
+    async fn delete_endpoint(&self, application: ApplicationId, id: EndpointId, now: Timestamp) -> Result<(), WriteError> {
+        self.shared
+            .write(move |context| {
+                if rows::application_of_endpoint(context.connection, id)? != Some(application) {
+                    return refuse(WriteError::NotFound);
+                }
+                forget_endpoint(context, id, now)?;
+                Ok(Written::and((), move |shared| {
+                    shared.leases.lock().forget_endpoint(id);
+                    shared.catalog.patch_application(application, |view| {
+                        view.endpoints.retain(|endpoint| endpoint.id != id);
+                        Some(())
+                    });
+                }))
+            })
+            .await
+    }
+
+    async fn event_type(&self, org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable> {
+        Ok(self.event_types_of(org).await?.get(name).cloned())
+    }
+
+    async fn event_types(
+        &self,
+        org: &OrgId,
+        include_archived: bool,
+        page: PageRequest<EventTypeName>,
+    ) -> Result<Listed<EventType>, Unavailable> {
+        let types = self.event_types_of(org).await?;
+        let wanted = |event_type: &&Arc<EventType>| include_archived || !event_type.archived;
+        let listed = list(page, |walk: Walk<EventTypeName>| {
+            use std::ops::Bound;
+            let from = walk.from.map_or(Bound::Unbounded, Bound::Excluded);
+            let items: Vec<EventType> = if walk.ascending {
+                let range = types.range::<EventTypeName, _>((from, Bound::Unbounded));
+                range.map(|(_, event_type)| event_type).filter(wanted).take(walk.count).map(|found| EventType::clone(found)).collect()
+            } else {
+                let range = types.range::<EventTypeName, _>((Bound::Unbounded, from)).rev();
+                range.map(|(_, event_type)| event_type).filter(wanted).take(walk.count).map(|found| EventType::clone(found)).collect()
+            };
+            Ok::<_, Unavailable>(items)
+        })?;
+        Ok(listed)
+    }
+
+    async fn create_event_type(&self, event_type: EventType) -> Result<(), WriteError> {
+        self.shared
+            .write(move |context| {
+                let inserted = context
+                    .connection
+                    .prepare_cached("INSERT OR IGNORE INTO event_type (org, name, data) VALUES (?1, ?2, ?3)")?
+                    .execute(params![event_type.org.as_str(), event_type.name.as_str(), rows::to_json(&event_type)?])?;
+                if inserted == 0 {
+                    return refuse(WriteError::Conflict { field: "name" });
+                }
+                Ok(Written::and((), move |shared| {
+                    let event_type = Arc::new(event_type);
+                    shared.catalog.patch_event_type(&event_type.org, &event_type.name, Some(&event_type));
+                }))
+            })
+            .await
+    }
+
+    async fn update_event_type(&self, org: &OrgId, name: &str, change: Change<EventType>) -> Result<EventType, WriteError> {
+        let (org, name) = (org.clone(), name.to_owned());
+        self.shared
+            .write(move |context| {
+                let found: Option<EventType> = context
+                    .connection
+                    .prepare_cached("SELECT data FROM event_type WHERE org = ?1 AND name = ?2")?
+                    .query_row(params![org.as_str(), name], |row| Ok(rows::json_column(row)))
+                    .optional()?
+                    .transpose()?;
+                let Some(mut event_type) = found else { return refuse(WriteError::NotFound) };
+                change(&mut event_type).map_err(|refusal| Refusal::Refused(refusal.into()))?;
+                context
+                    .connection
+                    .prepare_cached("UPDATE event_type SET data = ?3 WHERE org = ?1 AND name = ?2")?
+                    .execute(params![org.as_str(), name, rows::to_json(&event_type)?])?;
+                let changed = Arc::new(event_type.clone());
+                Ok(Written::and(event_type, move |shared| {
+                    shared.catalog.patch_event_type(&changed.org, &changed.name, Some(&changed));
+                }))
+            })
+            .await
+    }
+
+    async fn delete_event_type(&self, org: &OrgId, name: &str) -> Result<(), WriteError> {
+        let org = org.clone();
+        // A name that could not be given names nothing.
+        let name = EventTypeName::parse(name).map_err(|_| WriteError::NotFound)?;
+        self.shared
+            .write(move |context| {
+                let deleted = context
+                    .connection
+                    .prepare_cached("DELETE FROM event_type WHERE org = ?1 AND name = ?2")?
+                    .execute(params![org.as_str(), name.as_str()])?;
+                if deleted == 0 {
+                    return refuse(WriteError::NotFound);
+                }
+                Ok(Written::and((), move |shared| shared.catalog.patch_event_type(&org, &name, None)))
+            })
+            .await
+    }
+
+    async fn api_key_by_hash(&self, key_sha256: [u8; 32]) -> Result<Option<Arc<ApiKey>>, Unavailable> {
+        if let Some(key) = self.shared.catalog.api_key(&key_sha256) {
+            return Ok(Some(key));
+        }
+        self.read(move |connection, shared| {
+            let ticket = shared.catalog.begin(Loading::ApiKey(key_sha256));
+            let key = load_api_key(connection, key_sha256);
+            shared.catalog.loaded_api_key(ticket, key_sha256, key.as_ref().ok().and_then(Option::as_ref));
+            key
+        })
+        .await
+    }
+
+    async fn api_keys(&self, org: Option<&OrgId>, page: PageRequest<ApiKeyId>) -> Result<Listed<ApiKey>, Unavailable> {
+        let org = org.cloned();
+        self.read(move |connection, _| {
+            let org = org.as_ref().map(OrgId::as_str);
+            list(page, |walk| {
+                select_json(connection, "SELECT data FROM api_key WHERE (?1 IS NULL OR org = ?1)", &[&org], ids(walk, ApiKeyId::row))
+            })
+        })
+        .await
+    }
+
+    async fn create_api_key(&self, key: ApiKey) -> Result<(), WriteError> {
+        self.shared
+            .write(move |context| {
+                context
+                    .connection
+                    .prepare_cached("INSERT INTO api_key (id, org, key_sha256, data) VALUES (?1, ?2, ?3, ?4)")?
+                    .execute(params![key.id.row().as_i64(), key.org.as_str(), key.key_sha256, rows::to_json(&key)?])?;
+                Ok(Written::and((), move |shared| shared.catalog.forget_api_key(key.key_sha256)))
+            })
+            .await
+    }
+
+    async fn delete_api_key(&self, org: Option<&OrgId>, id: ApiKeyId) -> Result<(), WriteError> {
+        let org = org.cloned();
+        self.shared
+            .write(move |context| {
+                let hash: Option<[u8; 32]> = context
+                    .connection
+                    .prepare_cached("DELETE FROM api_key WHERE id = ?1 AND (?2 IS NULL OR org = ?2) RETURNING key_sha256")?
+                    .query_row(params![id.row().as_i64(), org.as_ref().map(OrgId::as_str)], |row| row.get(0))
+                    .optional()?;
+                let Some(hash) = hash else { return refuse(WriteError::NotFound) };
+                Ok(Written::and((), move |shared| shared.catalog.forget_api_key(hash)))
+            })
+            .await
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Result<(), Unavailable> {
+        self.shared
+            .write(move |context| -> Result<_, Failed<Unavailable>> {
+                let (at, forget_at) = (revocation.at, revocation.forget_at);
+                context
+                    .connection
+                    .prepare_cached(
+                        "INSERT INTO revocation (target, at_ms, forget_at_ms) VALUES (?1, ?2, ?3)
+                         ON CONFLICT DO UPDATE SET at_ms = max(at_ms, ?2), forget_at_ms = max(forget_at_ms, ?3)",
+                    )?
+                    .execute(params![rows::to_json(&revocation.target)?, at.unix_ms() as i64, forget_at.unix_ms() as i64])?;
+                Ok(Written::and((), move |shared| {
+                    let mut revocations = shared.catalog.revocations.write();
+                    let known = revocations.entry(revocation.target).or_insert((at, forget_at));
+                    *known = (known.0.max(at), known.1.max(forget_at));
+                    drop(revocations);
+                    shared.catalog.changed();
+                }))
+            })
+            .await
+    }
+
+    async fn revoked_at(&self, target: &RevocationTarget) -> Result<Option<Timestamp>, Unavailable> {
+        Ok(self.shared.catalog.revocations.read().get(target).map(|(at, _)| *at))
+    }
+
+    async fn create_task(&self, task: BackgroundTask) -> Result<(), WriteError> {
+        self.shared.write(move |context| tasks::create(context, &task)).await
+    }
+
+    async fn update_task(&self, id: TaskId, change: Change<BackgroundTask>) -> Result<BackgroundTask, WriteError> {
+        self.shared.write(move |context| tasks::update(context, id, change)).await
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<BackgroundTask>, Unavailable> {
+        self.read(move |connection, _| tasks::get(connection, id)).await
+    }
+
+    async fn tasks(
+        &self,
+        org: Option<&OrgId>,
+        filter: TaskFilter,
+        page: PageRequest<TaskId>,
+    ) -> Result<Listed<BackgroundTask>, Unavailable> {
+        let org = org.cloned();
+        self.read(move |connection, _| {
+            let status = filter.status.map(tasks::status_name);
+            let org = org.as_ref().map(OrgId::as_str);
+            let select = "SELECT data FROM task WHERE (?1 IS NULL OR org = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR kind = ?3)";
+            list(page, |walk| select_json(connection, select, &[&org, &status, &filter.kind], ids(walk, TaskId::row)))
+        })
+        .await
+    }
+}
+
+impl SqliteStore {
+    async fn event_types_of(&self, org: &OrgId) -> Result<Arc<EventTypes>, Unavailable> {
+        if let Some(types) = self.shared.catalog.event_types(org) {
+            return Ok(types);
+        }
+        let org = org.clone();
+        self.read(move |connection, shared| {
+            let ticket = shared.catalog.begin(Loading::EventTypes(org.clone()));
+            let types = Arc::new(load_event_types(connection, &org)?);
+            shared.catalog.loaded_event_types(ticket, &org, &types);
+            Ok(types)
+        })
+        .await
+    }
+}
+
+fn ids<C>(walk: Walk<C>, row: impl Fn(C) -> RowId) -> Walk<i64> {
+    Walk { from: walk.from.map(|id| row(id).as_i64()), ascending: walk.ascending, count: walk.count }
+}
+
+/// Rows of a table with `id` and `data`, where `select` ends in its conditions.
+fn select_json<T: serde::de::DeserializeOwned>(
+    connection: &Connection,
+    select: &str,
+    conditions: &[&dyn ToSql],
+    walk: Walk<i64>,
+) -> Result<Vec<T>, StoreError> {
+    let (comparison, order) = walk.comparison();
+    let count = conditions.len();
+    let sql = format!("{select} AND id {comparison} ?{} ORDER BY id {order} LIMIT ?{}", count + 1, count + 2);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let (bound, limit) = (walk.bound(), walk.count as i64);
+    let parameters: Vec<&dyn ToSql> = conditions.iter().copied().chain([&bound as &dyn ToSql, &limit]).collect();
+    let mut rows = statement.query(parameters.as_slice())?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        items.push(rows::json_column(row)?);
+    }
+    Ok(items)
+}
+
+fn application_id_of_uid(connection: &Connection, org: &OrgId, uid: &str) -> Result<Option<ApplicationId>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT id FROM application WHERE org = ?1 AND uid = ?2")?
+        .query_row(params![org.as_str(), uid], |row| row.get(0))
+        .optional()?
+        .map(|raw| ApplicationId::from_row(RowId::from_i64(raw))))
+}
+
+fn load_view(
+    connection: &Connection,
+    vault: &hookpost_store::vault::Vault,
+    id: ApplicationId,
+) -> Result<Option<Arc<ApplicationView>>, StoreError> {
+    // One snapshot for both tables.
+    let snapshot = connection.unchecked_transaction()?;
+    let Some(application) = rows::application(&snapshot, id)? else { return Ok(None) };
+    let endpoints = rows::endpoints(&snapshot, vault, id)?.into_iter().map(Arc::new).collect();
+    Ok(Some(Arc::new(ApplicationView { application, endpoints })))
+}
+
+fn load_event_types(connection: &Connection, org: &OrgId) -> Result<EventTypes, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT data FROM event_type WHERE org = ?1")?;
+    let mut rows = statement.query([org.as_str()])?;
+    let mut types = EventTypes::new();
+    while let Some(row) = rows.next()? {
+        let event_type: EventType = rows::json_column(row)?;
+        types.insert(event_type.name.clone(), Arc::new(event_type));
+    }
+    Ok(types)
+}
+
+fn load_api_key(connection: &Connection, key_sha256: [u8; 32]) -> Result<Option<Arc<ApiKey>>, StoreError> {
+    connection
+        .prepare_cached("SELECT data FROM api_key WHERE key_sha256 = ?1")?
+        .query_row([key_sha256], |row| Ok(rows::json_column(row)))
+        .optional()?
+        .transpose()
+        .map(|key: Option<ApiKey>| key.map(Arc::new))
+}
+
+fn check_application_uid(connection: &Connection, application: &Application) -> Result<(), Refusal> {
+    let Some(uid) = &application.uid else { return Ok(()) };
+    let taken = connection
+        .prepare_cached("SELECT 1 FROM application WHERE org = ?1 AND uid = ?2 AND id <> ?3")?
+        .exists(params![application.org.as_str(), uid.as_str(), application.id.row().as_i64()])?;
+    if taken { refuse(WriteError::Conflict { field: "uid" }) } else { Ok(()) }
+}
+
+fn check_endpoint_uid(connection: &Connection, endpoint: &Endpoint) -> Result<(), Refusal> {
+    let Some(uid) = &endpoint.uid else { return Ok(()) };
+    let taken = connection
+        .prepare_cached("SELECT 1 FROM endpoint WHERE application = ?1 AND uid = ?2 AND id <> ?3")?
+        .exists(params![endpoint.application.row().as_i64(), uid.as_str(), endpoint.id.row().as_i64()])?;
+    if taken { refuse(WriteError::Conflict { field: "uid" }) } else { Ok(()) }
+}
+
+/// The row goes; what it left unfinished reads as canceled from now on, without a write per delivery.
+fn forget_endpoint(context: &mut WriteContext<'_>, id: EndpointId, now: Timestamp) -> Result<(), StoreError> {
+    let raw = id.row().as_i64();
+    let connection = context.connection;
+    connection.prepare_cached("DELETE FROM endpoint WHERE id = ?1")?.execute([raw])?;
+    connection.prepare_cached("DELETE FROM health WHERE endpoint = ?1")?.execute([raw])?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO endpoint_gone (endpoint, at_ms) VALUES (?1, ?2)")?
+        .execute(params![raw, now.unix_ms() as i64])?;
+    let stored: i64 = connection
+        .prepare_cached("SELECT coalesce(sum(pending + sending), 0) FROM counter WHERE endpoint = ?1")?
+        .query_row([raw], |row| row.get(0))?;
+    let _ = stored;
+    Ok(())
+}
+
+fn put_endpoint(shared: &crate::shared::Shared, endpoint: Endpoint) {
+    let application = endpoint.application;
+    shared.catalog.patch_application(application, |view| {
+        let id = endpoint.id;
+        let endpoint = Arc::new(endpoint);
+        match view.endpoints.binary_search_by_key(&id, |known| known.id) {
+            Ok(index) => view.endpoints[index] = endpoint,
+            Err(index) => view.endpoints.insert(index, endpoint),
+        }
+        Some(())
+    });
+}

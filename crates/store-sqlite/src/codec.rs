@@ -1,0 +1,374 @@
+//! The bytes of rows. Every blob starts with a version; the shapes here are the store's own, so that the vocabulary of the domain can
+//! change without changing what old rows say.
+
+use bytes::Bytes;
+use hookpost_domain::delivery::{ResponseBody, ResponseRecord, TransportErrorKind};
+use hookpost_domain::message::{PayloadType, Routing, Skip};
+use hookpost_domain::{
+    ApplicationId, Attempt, AttemptId, AttemptOutcome, Channel, DeliveryState, EndpointId, EventTypeName, Message, MessageContent,
+    MessageId, Progress, Reason, RowId, Tag, Timestamp, Trigger, Uid,
+};
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use thiserror::Error;
+
+const MESSAGE_VERSION: u8 = 1;
+const DELIVERY_VERSION: u8 = 1;
+const ATTEMPT_VERSION: u8 = 1;
+
+/// A row that this program cannot read: damaged, or from a newer one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("a stored {what} cannot be read: {why}")]
+pub(crate) struct Unreadable {
+    pub(crate) what: &'static str,
+    pub(crate) why: String,
+}
+
+fn unreadable(what: &'static str, why: impl std::fmt::Display) -> Unreadable {
+    Unreadable { what, why: why.to_string() }
+}
+
+fn split_version<'a>(what: &'static str, version: u8, bytes: &'a [u8]) -> Result<&'a [u8], Unreadable> {
+    match bytes.split_first() {
+        Some((&found, rest)) if found == version => Ok(rest),
+        Some((found, _)) => Err(unreadable(what, format_args!("it has format {found}, this version of Hookpost knows {version}"))),
+        None => Err(unreadable(what, "it is empty")),
+    }
+}
+
+#[derive(Serialize)]
+struct HeaderOut<'a> {
+    event_type: &'a EventTypeName,
+    event_id: Option<&'a Uid>,
+    channels: &'a [Channel],
+    tags: &'a [Tag],
+    content_type: Option<&'a str>,
+    payload_expires_at: Timestamp,
+    deliver_at: Option<Timestamp>,
+    targets: &'a [EndpointId],
+    skips: SmallVec<[(EndpointId, u8); 4]>,
+}
+
+#[derive(Deserialize)]
+struct HeaderIn {
+    event_type: EventTypeName,
+    event_id: Option<Uid>,
+    channels: Vec<Channel>,
+    tags: Vec<Tag>,
+    content_type: Option<String>,
+    payload_expires_at: Timestamp,
+    deliver_at: Option<Timestamp>,
+    targets: SmallVec<[EndpointId; 4]>,
+    skips: Vec<(EndpointId, u8)>,
+}
+
+/// Everything of a message but its payload.
+pub(crate) fn encode_header(content: &MessageContent, into: &mut Vec<u8>) {
+    let header = HeaderOut {
+        event_type: &content.event_type,
+        event_id: content.event_id.as_ref(),
+        channels: &content.channels,
+        tags: &content.tags,
+        content_type: match &content.content_type {
+            PayloadType::Json => None,
+            PayloadType::Other(content_type) => Some(content_type),
+        },
+        payload_expires_at: content.payload_expires_at,
+        deliver_at: content.deliver_at,
+        targets: &content.routing.targets,
+        skips: content.routing.skips.iter().map(|skip| (skip.endpoint, reason_number(skip.reason))).collect(),
+    };
+    into.clear();
+    into.push(MESSAGE_VERSION);
+    extend(&header, into);
+}
+
+pub(crate) fn decode_message(
+    id: MessageId,
+    application: ApplicationId,
+    header: &[u8],
+    payload: Option<&[u8]>,
+) -> Result<Message, Unreadable> {
+    let bytes = split_version("message", MESSAGE_VERSION, header)?;
+    let header: HeaderIn = postcard::from_bytes(bytes).map_err(|error| unreadable("message", error))?;
+    let skips = header
+        .skips
+        .into_iter()
+        .map(|(endpoint, reason)| Ok(Skip { endpoint, reason: reason_of_number(reason)? }))
+        .collect::<Result<_, Unreadable>>()?;
+    let content = MessageContent {
+        event_type: header.event_type,
+        event_id: header.event_id,
+        channels: header.channels,
+        tags: header.tags,
+        payload: payload.map(Bytes::copy_from_slice),
+        content_type: header.content_type.map_or(PayloadType::Json, PayloadType::Other),
+        payload_expires_at: header.payload_expires_at,
+        deliver_at: header.deliver_at,
+        routing: Routing { targets: header.targets, skips },
+    };
+    Ok(Message { id, application, content, created_at: id.created_at() })
+}
+
+/// A delivery row: its state, and the last attempt as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeliveryRow {
+    pub(crate) state: DeliveryState,
+    pub(crate) progress: Progress,
+    pub(crate) last: Option<(AttemptId, Vec<u8>)>,
+}
+
+/// `last`: the id of the last attempt and its encoded form.
+pub(crate) fn encode_delivery(state: DeliveryState, progress: Progress, last: Option<(AttemptId, &[u8])>, into: &mut Vec<u8>) {
+    into.clear();
+    into.push(DELIVERY_VERSION);
+    match state {
+        DeliveryState::Pending => into.push(0),
+        DeliveryState::Waiting { at } => {
+            into.push(1);
+            put_varint(into, at.unix_ms());
+        }
+        DeliveryState::Delivered => into.push(2),
+        DeliveryState::Dead { reason } => into.extend([3, reason_number(reason)]),
+        DeliveryState::Canceled { reason } => into.extend([4, reason_number(reason)]),
+    }
+    put_varint(into, progress.attempts.into());
+    put_varint(into, progress.scheduled_attempts.into());
+    if let Some((id, attempt)) = last {
+        into.extend(id.row().raw().to_le_bytes());
+        into.extend(attempt);
+    }
+}
+
+pub(crate) fn decode_delivery(bytes: &[u8]) -> Result<DeliveryRow, Unreadable> {
+    let (state, progress, last) = split_delivery(bytes)?;
+    let last = match last {
+        [] => None,
+        rest => {
+            let (id, attempt) = rest.split_first_chunk().ok_or_else(|| unreadable("delivery", "it ends early"))?;
+            Some((AttemptId::from_row(RowId::from_raw(u64::from_le_bytes(*id))), attempt.to_vec()))
+        }
+    };
+    Ok(DeliveryRow { state, progress, last })
+}
+
+/// Without the copy of the attempt.
+pub(crate) fn decode_delivery_state(bytes: &[u8]) -> Result<(DeliveryState, Progress), Unreadable> {
+    split_delivery(bytes).map(|(state, progress, _)| (state, progress))
+}
+
+fn split_delivery(bytes: &[u8]) -> Result<(DeliveryState, Progress, &[u8]), Unreadable> {
+    let mut rest = split_version("delivery", DELIVERY_VERSION, bytes)?;
+    let ends_early = || unreadable("delivery", "it ends early");
+    let state = match take_byte(&mut rest).ok_or_else(ends_early)? {
+        0 => DeliveryState::Pending,
+        1 => DeliveryState::Waiting { at: Timestamp::from_unix_ms(take_varint(&mut rest).ok_or_else(ends_early)?) },
+        2 => DeliveryState::Delivered,
+        3 => DeliveryState::Dead { reason: reason_of_number(take_byte(&mut rest).ok_or_else(ends_early)?)? },
+        4 => DeliveryState::Canceled { reason: reason_of_number(take_byte(&mut rest).ok_or_else(ends_early)?)? },
+        other => return Err(unreadable("delivery", format_args!("state {other} is not known"))),
+    };
+    let mut count = || take_varint(&mut rest).and_then(|count| u32::try_from(count).ok()).ok_or_else(ends_early);
+    let progress = Progress { attempts: count()?, scheduled_attempts: count()? };
+    Ok((state, progress, rest))
+}
+
+#[derive(Serialize, Deserialize)]
+struct AttemptFacts<S> {
+    number: u32,
+    trigger: u8,
+    started_at: Timestamp,
+    duration_ms: u32,
+    url: S,
+    signature: S,
+}
+
+#[derive(Serialize, Deserialize)]
+enum OutcomeFacts<S, H> {
+    Text { status_code: u16, headers: H, body: S },
+    Base64 { status_code: u16, headers: H, body: S },
+    Expunged { status_code: u16, headers: H },
+    Error { kind: u8, message: S },
+}
+
+pub(crate) fn encode_attempt(attempt: &Attempt, into: &mut Vec<u8>) {
+    into.clear();
+    into.push(ATTEMPT_VERSION);
+    let facts = AttemptFacts {
+        number: attempt.number,
+        trigger: trigger_number(attempt.trigger),
+        started_at: attempt.started_at,
+        duration_ms: attempt.duration_ms,
+        url: attempt.url.as_str(),
+        signature: attempt.signature.as_str(),
+    };
+    let outcome = match &attempt.outcome {
+        AttemptOutcome::Response(ResponseRecord { status_code, headers, body }) => match body {
+            ResponseBody::Text(body) => OutcomeFacts::Text { status_code: *status_code, headers, body: body.as_str() },
+            ResponseBody::Base64(body) => OutcomeFacts::Base64 { status_code: *status_code, headers, body: body.as_str() },
+            ResponseBody::Expunged => OutcomeFacts::Expunged { status_code: *status_code, headers },
+        },
+        AttemptOutcome::Error { kind, message } => OutcomeFacts::Error { kind: error_kind_number(*kind), message: message.as_str() },
+    };
+    extend(&(facts, outcome), into);
+}
+
+pub(crate) fn decode_attempt(bytes: &[u8]) -> Result<Attempt, Unreadable> {
+    let bytes = split_version("attempt", ATTEMPT_VERSION, bytes)?;
+    let (facts, outcome): (AttemptFacts<String>, OutcomeFacts<String, Vec<(String, String)>>) =
+        postcard::from_bytes(bytes).map_err(|error| unreadable("attempt", error))?;
+    let response = |status_code, headers, body| AttemptOutcome::Response(ResponseRecord { status_code, headers, body });
+    let outcome = match outcome {
+        OutcomeFacts::Text { status_code, headers, body } => response(status_code, headers, ResponseBody::Text(body)),
+        OutcomeFacts::Base64 { status_code, headers, body } => response(status_code, headers, ResponseBody::Base64(body)),
+        OutcomeFacts::Expunged { status_code, headers } => response(status_code, headers, ResponseBody::Expunged),
+        OutcomeFacts::Error { kind, message } => AttemptOutcome::Error { kind: error_kind_of_number(kind)?, message },
+    };
+    Ok(Attempt {
+        number: facts.number,
+        trigger: trigger_of_number(facts.trigger)?,
+        started_at: facts.started_at,
+        duration_ms: facts.duration_ms,
+        url: facts.url,
+        signature: facts.signature,
+        outcome,
+    })
+}
+
+/// Postcard writes to memory, which does not fail.
+fn extend(value: &impl Serialize, into: &mut Vec<u8>) {
+    let taken = std::mem::take(into);
+    *into = postcard::to_extend(value, taken).expect("the shapes of rows can be written to memory");
+}
+
+pub(crate) fn put_varint(into: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        into.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    into.push(value as u8);
+}
+
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = take_byte(bytes)?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+pub(crate) fn take_byte(bytes: &mut &[u8]) -> Option<u8> {
+    let (&first, rest) = bytes.split_first()?;
+    *bytes = rest;
+    Some(first)
+}
+
+pub(crate) fn trigger_number(trigger: Trigger) -> u8 {
+    match trigger {
+        Trigger::Scheduled => 0,
+        Trigger::Manual => 1,
+    }
+}
+
+pub(crate) fn trigger_of_number(number: u8) -> Result<Trigger, Unreadable> {
+    match number {
+        0 => Ok(Trigger::Scheduled),
+        1 => Ok(Trigger::Manual),
+        other => Err(unreadable("trigger", format_args!("number {other} is not known"))),
+    }
+}
+
+/// Numbers once given to a variant stay with it.
+macro_rules! numbered {
+    ($to:ident, $from:ident, $type:ident, $what:literal: $($number:literal $variant:ident,)*) => {
+        fn $to(value: $type) -> u8 {
+            match value { $($type::$variant => $number,)* }
+        }
+
+        fn $from(number: u8) -> Result<$type, Unreadable> {
+            match number {
+                $($number => Ok($type::$variant),)*
+                other => Err(unreadable($what, format_args!("number {other} is not known"))),
+            }
+        }
+    };
+}
+
+numbered! { reason_number, reason_of_number, Reason, "reason":
+    0 EventTypeNotSubscribed, 1 ChannelNotSubscribed, 2 EndpointDisabled, 3 EndpointCreatedLater, 4 RetriesExhausted, 5 ReceiverRefused,
+    6 EndpointDeleted, 7 PayloadExpunged, 8 CanceledByUser, 9 NotYetDue, 10 RetryScheduled, 11 Throttled, 12 CircuitOpen,
+    13 WaitingForOrder, 14 Queued,
+}
+
+numbered! { error_kind_number, error_kind_of_number, TransportErrorKind, "transport error":
+    0 BlockedAddress, 1 Dns, 2 Connect, 3 Tls, 4 Timeout, 5 Protocol, 6 InvalidUrl,
+}
+
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn attempt(outcome: AttemptOutcome) -> Attempt {
+        Attempt {
+            number: 3,
+            trigger: Trigger::Manual,
+            started_at: Timestamp::from_unix_ms(1_767_323_045_678),
+            duration_ms: 17,
+            url: "https://example.com/hook".to_owned(),
+            signature: "v1,abc".to_owned(),
+            outcome,
+        }
+    }
+
+    #[test]
+    fn attempts_and_deliveries_come_back() {
+        let headers = vec![("content-type".to_owned(), "text/plain".to_owned())];
+        let response = |body| AttemptOutcome::Response(ResponseRecord { status_code: 502, headers: headers.clone(), body });
+        for outcome in [
+            response(ResponseBody::Text("no".to_owned())),
+            response(ResponseBody::Base64("bm8=".to_owned())),
+            response(ResponseBody::Expunged),
+            AttemptOutcome::Error { kind: TransportErrorKind::Timeout, message: "no answer within 15 s".to_owned() },
+        ] {
+            let (mut bytes, mut row) = (Vec::new(), Vec::new());
+            let attempt = attempt(outcome);
+            encode_attempt(&attempt, &mut bytes);
+            assert_eq!(decode_attempt(&bytes).as_ref(), Ok(&attempt));
+
+            let state = DeliveryState::Dead { reason: Reason::ReceiverRefused };
+            let progress = Progress { attempts: 300, scheduled_attempts: 2 };
+            let id = AttemptId::from_row(RowId::from_raw(77));
+            encode_delivery(state, progress, Some((id, &bytes)), &mut row);
+            assert_eq!(decode_delivery(&row), Ok(DeliveryRow { state, progress, last: Some((id, bytes)) }));
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_by_name() {
+        let error = decode_attempt(&[9, 1, 2]).unwrap_err();
+        assert_eq!(error.to_string(), "a stored attempt cannot be read: it has format 9, this version of Hookpost knows 1");
+    }
+
+    proptest! {
+        #[test]
+        fn varints_come_back(value: u64) {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            prop_assert_eq!(take_varint(&mut bytes.as_slice()), Some(value));
+        }
+
+        #[test]
+        fn damaged_rows_are_errors(bytes: Vec<u8>) {
+            let _ = decode_attempt(&bytes);
+            let _ = decode_delivery(&bytes);
+            let _ = decode_message(MessageId::from_row(RowId::MIN), ApplicationId::from_row(RowId::MIN), &bytes, None);
+        }
+    }
+}

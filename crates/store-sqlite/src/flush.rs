@@ -1,0 +1,183 @@
+//! Writes a frozen tail to the tables in slices, some rows with every commit, so that no commit stalls.
+//!
+//! The items of a frozen tail have one order, which follows from its content: chunks of counters, lists by kind and owner, runs of keys.
+//! How many are written is stored with them, so that a crash in between neither loses nor repeats one. When all are, the rows of `tail_log` that
+//! they came from are deleted, in pieces too.
+
+use std::sync::Arc;
+
+use hookpost_domain::MessageId;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::error::StoreError;
+use crate::posting::{BLOCK_ENTRIES_MAX, decode_block, encode_block};
+use crate::schema::meta;
+use crate::tail::{Entry, Frozen, ListKind};
+
+pub(crate) const COUNTER_CHUNKS: usize = 16;
+const KEYS_PER_ITEM: usize = 64;
+/// A slice ends with the item that brings it here.
+const ROWS_PER_SLICE: usize = 96;
+const TAIL_ROWS_DELETED_PER_COMMIT: i64 = 64;
+/// A last block smaller than this takes up the next entries instead of standing beside them.
+const MERGE_BELOW_BYTES: usize = 256;
+
+#[derive(Debug, Default)]
+pub(crate) struct Flush {
+    active: Option<Active>,
+    /// Rows of `tail_log` up to here are in the tables,
+    flushed_seq: i64,
+    /// and up to here they are deleted.
+    deleted_seq: i64,
+}
+
+#[derive(Debug)]
+struct Active {
+    frozen: Arc<Frozen>,
+    lists: Vec<(ListKind, u64)>,
+    keys: Vec<([u8; 16], MessageId)>,
+    done: usize,
+}
+
+impl Active {
+    fn items(&self) -> usize {
+        COUNTER_CHUNKS + self.lists.len() + self.keys.len().div_ceil(KEYS_PER_ITEM)
+    }
+}
+
+/// What a commit did, to be taken over by [`Flush::committed`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Flushed {
+    done: Option<usize>,
+    deleted_seq: Option<i64>,
+    /// The frozen tail is in the tables.
+    pub(crate) all: bool,
+}
+
+/// Counters of one endpoint are in one chunk, so that its readers know whether they are written.
+pub(crate) fn counter_chunk(endpoint: u64) -> usize {
+    // The low bits are the node, the middle ones a counter: mixed, so that chunks are of one size.
+    (endpoint.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize
+}
+
+const _: () = assert!(COUNTER_CHUNKS == 1 << 4);
+
+impl Flush {
+    pub(crate) fn recovered(flushed_seq: i64, deleted_seq: i64) -> Self {
+        Self { active: None, flushed_seq, deleted_seq }
+    }
+
+    pub(crate) fn start(&mut self, frozen: Arc<Frozen>) {
+        self.resume(frozen, 0);
+    }
+
+    pub(crate) fn resume(&mut self, frozen: Arc<Frozen>, done: usize) {
+        let mut lists: Vec<_> = frozen.tail.lists.keys().copied().collect();
+        lists.sort_unstable();
+        let mut keys: Vec<_> = frozen.tail.keys.iter().map(|(key, message)| (*key, *message)).collect();
+        keys.sort_unstable();
+        self.active = Some(Active { frozen, lists, keys, done });
+    }
+
+    pub(crate) fn write_slice(&self, connection: &Connection) -> Result<Flushed, StoreError> {
+        if let Some(active) = &self.active {
+            let mut done = active.done;
+            let mut rows = 0;
+            while done < active.items() && rows < ROWS_PER_SLICE {
+                rows += write_item(connection, active, done)?;
+                done += 1;
+            }
+            let all = done == active.items();
+            meta::set(connection, meta::FROZEN_SEQ, active.frozen.seq)?;
+            meta::set(connection, meta::FROZEN_DONE, done as i64)?;
+            if all {
+                meta::set(connection, meta::FLUSHED_SEQ, active.frozen.seq)?;
+            }
+            return Ok(Flushed { done: Some(done), deleted_seq: None, all });
+        }
+        if self.deleted_seq < self.flushed_seq {
+            let until = self.flushed_seq.min(self.deleted_seq + TAIL_ROWS_DELETED_PER_COMMIT);
+            connection.prepare_cached("DELETE FROM tail_log WHERE seq <= ?1")?.execute([until])?;
+            return Ok(Flushed { deleted_seq: Some(until), ..Flushed::default() });
+        }
+        Ok(Flushed::default())
+    }
+
+    pub(crate) fn committed(&mut self, flushed: Flushed) {
+        if let (Some(active), Some(done)) = (&mut self.active, flushed.done) {
+            active.done = done;
+            if flushed.all {
+                self.flushed_seq = active.frozen.seq;
+                self.active = None;
+            }
+        }
+        if let Some(deleted_seq) = flushed.deleted_seq {
+            self.deleted_seq = deleted_seq;
+        }
+    }
+}
+
+/// Returns how many rows it wrote.
+fn write_item(connection: &Connection, active: &Active, item: usize) -> Result<usize, StoreError> {
+    if item < COUNTER_CHUNKS {
+        return write_counters(connection, &active.frozen, item);
+    }
+    let item = item - COUNTER_CHUNKS;
+    if let Some(&(kind, owner)) = active.lists.get(item) {
+        return write_list(connection, kind, owner, active.frozen.tail.list(kind, owner));
+    }
+    let start = (item - active.lists.len()) * KEYS_PER_ITEM;
+    let run = &active.keys[start..active.keys.len().min(start + KEYS_PER_ITEM)];
+    let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO idempotency (key, message) VALUES (?1, ?2)")?;
+    for (key, message) in run {
+        insert.execute(params![key, message.row().as_i64()])?;
+    }
+    Ok(run.len())
+}
+
+fn write_counters(connection: &Connection, frozen: &Frozen, chunk: usize) -> Result<usize, StoreError> {
+    let mut counters: Vec<_> = frozen.tail.counters.iter().filter(|((endpoint, _), _)| counter_chunk(*endpoint) == chunk).collect();
+    counters.sort_unstable_by_key(|(key, _)| **key);
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO counter (endpoint, minute, pending, sending, success, fail, canceled) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT DO UPDATE SET pending = pending + ?3, sending = sending + ?4, success = success + ?5, fail = fail + ?6,
+             canceled = canceled + ?7",
+    )?;
+    for ((endpoint, minute), counts) in &counters {
+        let [pending, sending, success, fail, canceled] = counts.0;
+        upsert.execute(params![*endpoint as i64, *minute as i64, pending, sending, success, fail, canceled])?;
+    }
+    Ok(counters.len())
+}
+
+fn write_list(connection: &Connection, kind: ListKind, owner: u64, mut entries: &[Entry]) -> Result<usize, StoreError> {
+    let mut rows = 0;
+    let last_block: Option<(i64, Vec<u8>)> = connection
+        .prepare_cached(
+            "SELECT first_id, ids FROM posting WHERE kind = ?1 AND owner = ?2 ORDER BY first_id DESC LIMIT 1",
+        )?
+        .query_row(params![kind as i64, owner as i64], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((first_id, ids)) = last_block.filter(|(_, ids)| ids.len() < MERGE_BELOW_BYTES) {
+        let mut block = decode_block(kind, first_id, &ids)?;
+        let (taken, rest) = entries.split_at(entries.len().min(BLOCK_ENTRIES_MAX - block.len().min(BLOCK_ENTRIES_MAX)));
+        block.extend(taken);
+        entries = rest;
+        connection
+            .prepare_cached("UPDATE posting SET last_id = ?4, ids = ?5 WHERE kind = ?1 AND owner = ?2 AND first_id = ?3")?
+            .execute(params![kind as i64, owner as i64, first_id, block.last().map_or(first_id, |entry| entry.0 as i64), encode_block(kind, &block)])?;
+        rows += 1;
+    }
+    let mut insert = connection.prepare_cached("INSERT INTO posting (kind, owner, first_id, last_id, ids) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for block in entries.chunks(BLOCK_ENTRIES_MAX) {
+        insert.execute(params![
+            kind as i64,
+            owner as i64,
+            block[0].0 as i64,
+            block[block.len() - 1].0 as i64,
+            encode_block(kind, block)
+        ])?;
+        rows += 1;
+    }
+    Ok(rows)
+}

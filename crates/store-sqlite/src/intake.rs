@@ -1,0 +1,184 @@
+//! Accepting: one row per message, its key and event id checked before anything is written.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookpost_domain::{
+    DeliveryKey, DeliveryState, Message, MessageId, Progress, RowId, Timestamp, Trigger, limits,
+};
+use hookpost_store::intake::KeptAnswer;
+use hookpost_store::{AcceptError, Accepted, IdempotencyKey, Intake, LeasedDelivery, NewMessage, Unavailable};
+use parking_lot::MutexGuard;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::oneshot;
+
+use crate::codec::{encode_delivery, encode_header, trigger_number};
+use crate::command::{AcceptCommand, Command, Failed, Written};
+use crate::error::{StoreError, closed};
+use crate::leases::Leases;
+use crate::shared::Shared;
+use crate::writer::{Batch, HotStatements, Scratch};
+use crate::SqliteStore;
+
+#[async_trait]
+impl Intake for SqliteStore {
+    async fn accept(&self, message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError> {
+        let (reply, answer) = oneshot::channel();
+        let NewMessage { application, content, idempotency_key } = message;
+        let message = Arc::new(Message { id: MessageId::from_row(RowId::MIN), application, content, created_at: now });
+        let command = AcceptCommand { message, idempotency_key, now, reply: Some(reply), outcome: None };
+        self.shared.queue.push(Command::Accept(command))?;
+        answer.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
+        let oldest = now - limits::IDEMPOTENCY_WINDOW;
+        self.read(move |connection, _| {
+            Ok(connection
+                .prepare_cached("SELECT status, body FROM kept_answer WHERE key = ?1 AND at_ms > ?2")?
+                .query_row(params![key.0, oldest.unix_ms() as i64], |row| Ok(KeptAnswer { status: row.get(0)?, body: row.get(1)? }))
+                .optional()?)
+        })
+        .await
+    }
+
+    async fn keep_answer(&self, key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable> {
+        let oldest = now - limits::IDEMPOTENCY_WINDOW;
+        self.shared
+            .write(move |context| -> Result<_, Failed<Unavailable>> {
+                context
+                    .connection
+                    .prepare_cached(
+                        "INSERT INTO kept_answer (key, at_ms, status, body) VALUES (?1, ?2, ?3, ?4)
+                         ON CONFLICT DO UPDATE SET at_ms = ?2, status = ?3, body = ?4 WHERE at_ms <= ?5",
+                    )?
+                    .execute(params![key.0, now.unix_ms() as i64, answer.status, answer.body, oldest.unix_ms() as i64])?;
+                Ok(Written::new(()))
+            })
+            .await
+    }
+}
+
+/// Writes one accepted message, or decides why not; an error means that nothing can be written at all.
+pub(crate) fn write(
+    shared: &Shared,
+    connection: &Connection,
+    hot: &mut HotStatements<'_>,
+    scratch: &mut Scratch,
+    batch: &mut Batch,
+    accept: &mut AcceptCommand,
+) -> Result<(), StoreError> {
+    let refused = refusal(shared, connection, batch, accept)?;
+    if refused.is_some() {
+        accept.outcome = refused;
+        return Ok(());
+    }
+    let id = MessageId::from_row(shared.new_row_id(accept.now));
+    let message = Arc::get_mut(&mut accept.message).expect("nobody shares a message before it is committed");
+    message.id = id;
+    message.created_at = id.created_at();
+    let content = &message.content;
+
+    encode_header(content, &mut scratch.row);
+    hot.insert_message.execute(params![
+        id.row().as_i64(),
+        message.application.row().as_i64(),
+        scratch.row,
+        content.payload.as_deref()
+    ])?;
+    if let Some(event_id) = &content.event_id {
+        connection
+            .prepare_cached("INSERT INTO event_id (application, event_id, message) VALUES (?1, ?2, ?3)")?
+            .execute(params![message.application.row().as_i64(), event_id.as_str(), id.row().as_i64()])?;
+    }
+    if let Some(at) = content.deliver_at.filter(|at| *at > accept.now) {
+        encode_delivery(DeliveryState::Waiting { at }, Progress::default(), None, &mut scratch.row);
+        for endpoint in &content.routing.targets {
+            hot.insert_delivery.execute(params![id.row().as_i64(), endpoint.row().as_i64(), scratch.row])?;
+            insert_due(connection, DeliveryKey { message: id, endpoint: *endpoint }, at, Trigger::Scheduled)?;
+        }
+    }
+    if let Some(key) = accept.idempotency_key {
+        batch.new_keys.insert(key.0, id);
+    }
+    batch.journal.message(message, accept.idempotency_key);
+    accept.outcome = Some(Ok(Accepted { id, created_at: message.created_at, repeated: false }));
+    Ok(())
+}
+
+/// What stands against a new message, or the message that it repeats.
+fn refusal(
+    shared: &Shared,
+    connection: &Connection,
+    batch: &Batch,
+    accept: &AcceptCommand,
+) -> Result<Option<Result<Accepted, AcceptError>>, StoreError> {
+    let application = accept.message.application;
+    if !shared.catalog.knows_application(application) {
+        let exists = connection.prepare_cached("SELECT 1 FROM application WHERE id = ?1")?.exists([application.row().as_i64()])?;
+        if !exists {
+            return Ok(Some(Err(AcceptError::ApplicationNotFound)));
+        }
+        shared.catalog.remember_application(application);
+    }
+    if let Some(key) = accept.idempotency_key {
+        let known = match batch.new_keys.get(&key.0) {
+            Some(id) => Some(*id),
+            None => message_of_key(shared, connection, key)?,
+        };
+        if let Some(id) = known.filter(|id| id.created_at() + limits::IDEMPOTENCY_WINDOW > accept.now) {
+            return Ok(Some(Ok(Accepted { id, created_at: id.created_at(), repeated: true })));
+        }
+    }
+    if let Some(event_id) = &accept.message.content.event_id {
+        let taken = connection
+            .prepare_cached("SELECT 1 FROM event_id WHERE application = ?1 AND event_id = ?2")?
+            .exists(params![application.row().as_i64(), event_id.as_str()])?;
+        if taken {
+            return Ok(Some(Err(AcceptError::DuplicateEventId)));
+        }
+    }
+    Ok(None)
+}
+
+fn message_of_key(shared: &Shared, connection: &Connection, key: IdempotencyKey) -> Result<Option<MessageId>, StoreError> {
+    if let Some(id) = shared.tails.read().message_of_key(key) {
+        return Ok(Some(id));
+    }
+    Ok(connection
+        .prepare_cached("SELECT message FROM idempotency WHERE key = ?1")?
+        .query_row([key.0], |row| row.get(0))
+        .optional()?
+        .map(|raw| MessageId::from_row(RowId::from_i64(raw))))
+}
+
+pub(crate) fn insert_due(connection: &Connection, key: DeliveryKey, at: Timestamp, trigger: Trigger) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO due (endpoint, at_ms, message, trigger) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![key.endpoint.row().as_i64(), at.unix_ms() as i64, key.message.row().as_i64(), trigger_number(trigger)])?;
+    Ok(())
+}
+
+/// After the commit: leases what can be attempted at once.
+pub(crate) fn hand_over(leases: &mut MutexGuard<'_, Leases>, accept: &AcceptCommand, ready: &mut Vec<LeasedDelivery>) {
+    let Some(Ok(Accepted { id, repeated: false, .. })) = accept.outcome else { return };
+    leases.committed(id);
+    let message = &accept.message;
+    if message.content.deliver_at.is_some_and(|at| at > accept.now) {
+        return;
+    }
+    for endpoint in &message.content.routing.targets {
+        let key = DeliveryKey { message: id, endpoint: *endpoint };
+        if let Some(lease) = leases.hand_over(key, message.application) {
+            ready.push(LeasedDelivery {
+                key,
+                lease,
+                application: message.application,
+                message: Arc::clone(message),
+                state: DeliveryState::Pending,
+                progress: Progress::default(),
+                trigger: Trigger::Scheduled,
+            });
+        }
+    }
+}

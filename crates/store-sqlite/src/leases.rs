@@ -1,0 +1,365 @@
+//! Who has which delivery in hand, and where the backlog of an endpoint begins. In memory only, behind one short lock; what must outlive the
+//! process is handed to the writer as [`Persist`].
+//!
+//! A pending delivery without a row is always in exactly one of these places, so that a crash at any moment finds it again:
+//! leased since its commit (then the low-water mark stands below its message), listed in `held`, or at or above the stored cursor of its endpoint's backlog.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use hookpost_domain::delivery::Transition;
+use hookpost_domain::{ApplicationId, DeliveryKey, DeliveryState, EndpointId, MessageId, Progress, RowId, Timestamp, Trigger};
+use hookpost_store::LeaseId;
+
+use crate::FastHash;
+
+/// A message whose first attempt takes longer than this many later ones is written down as held, so that the mark moves on.
+const MARK_LAG_MESSAGES_MAX: u64 = 50_000;
+/// A stored cursor follows what is done in steps.
+const CURSOR_STEP: u32 = 1024;
+
+/// How a delivery came into someone's hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Handed over by the commit of its message.
+    Commit,
+    /// The same, but its message is below the mark: written down in `held`.
+    Held,
+    Backlog,
+    Due {
+        at: Timestamp,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lease {
+    pub(crate) id: LeaseId,
+    pub(crate) application: ApplicationId,
+    pub(crate) origin: Origin,
+    pub(crate) trigger: Trigger,
+    pub(crate) state: DeliveryState,
+    pub(crate) progress: Progress,
+    pub(crate) has_row: bool,
+    /// Its record is being written.
+    recording: bool,
+}
+
+/// What must be in the next commit.
+#[derive(Debug, Default)]
+pub(crate) struct Persist {
+    /// Every pending delivery of a message up to here is covered by a backlog or a held row.
+    pub(crate) mark: u64,
+    /// `None`: the endpoint has no backlog any more.
+    pub(crate) cursors: Vec<(EndpointId, Option<MessageId>)>,
+    pub(crate) held: Vec<DeliveryKey>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    /// In the order of the messages, so that those of one message stand together.
+    leases: BTreeMap<DeliveryKey, Lease>,
+    last_lease: u64,
+    /// Messages with deliveries of [`Origin::Commit`]: how many, and the ordinal of the message.
+    unrecorded: BTreeMap<MessageId, (u32, u64)>,
+    ordinal: u64,
+    /// The newest message that was committed.
+    newest: u64,
+    backlogs: HashMap<EndpointId, Backlog, FastHash>,
+    to_persist: HashSet<EndpointId, FastHash>,
+    /// Deleted endpoints: nothing is handed out for them.
+    gone: HashSet<EndpointId, FastHash>,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    /// New messages are not handed over but found from `next` on.
+    open: bool,
+    next: u64,
+    in_flight: BTreeSet<u64>,
+    /// What the table says.
+    stored: Option<u64>,
+    ended: u32,
+}
+
+impl Backlog {
+    fn covers_from(&self) -> Option<u64> {
+        let next = self.open.then_some(self.next);
+        match (self.in_flight.first().copied(), next) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+impl Leases {
+    pub(crate) fn recovered(newest: MessageId, backlogs: impl IntoIterator<Item = (EndpointId, MessageId)>, gone: Vec<EndpointId>) -> Self {
+        let backlog = |cursor: MessageId| Backlog {
+            open: true,
+            next: cursor.row().raw(),
+            stored: Some(cursor.row().raw()),
+            ..Backlog::default()
+        };
+        Self {
+            newest: newest.row().raw(),
+            backlogs: backlogs.into_iter().map(|(endpoint, cursor)| (endpoint, backlog(cursor))).collect(),
+            gone: gone.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// A message is durable. Follow with [`Self::hand_over`] for its targets.
+    pub(crate) fn committed(&mut self, message: MessageId) {
+        self.newest = message.row().raw();
+        self.ordinal += 1;
+    }
+
+    /// Leases a delivery of a message that was just committed; `None` if it is to wait on disk.
+    pub(crate) fn hand_over(&mut self, key: DeliveryKey, application: ApplicationId) -> Option<LeaseId> {
+        if self.gone.contains(&key.endpoint) || self.backlogs.get(&key.endpoint).is_some_and(|backlog| backlog.open) {
+            return None;
+        }
+        let unrecorded = self.unrecorded.entry(key.message).or_insert((0, self.ordinal));
+        unrecorded.0 += 1;
+        Some(self.insert(key, application, Origin::Commit, Trigger::Scheduled, DeliveryState::Pending, Progress::default(), false))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "these are the fields of a lease")]
+    fn insert(
+        &mut self,
+        key: DeliveryKey,
+        application: ApplicationId,
+        origin: Origin,
+        trigger: Trigger,
+        state: DeliveryState,
+        progress: Progress,
+        has_row: bool,
+    ) -> LeaseId {
+        self.last_lease += 1;
+        let id = LeaseId(self.last_lease);
+        self.leases.insert(key, Lease { id, application, origin, trigger, state, progress, has_row, recording: false });
+        id
+    }
+
+    pub(crate) fn is_leased(&self, key: DeliveryKey) -> bool {
+        self.leases.contains_key(&key)
+    }
+
+    pub(crate) fn is_gone(&self, endpoint: EndpointId) -> bool {
+        self.gone.contains(&endpoint)
+    }
+
+    /// Where a claim goes on in the backlog of an endpoint.
+    pub(crate) fn backlog_from(&self, endpoint: EndpointId) -> Option<MessageId> {
+        let backlog = self.backlogs.get(&endpoint).filter(|backlog| backlog.open && !self.gone.contains(&endpoint))?;
+        Some(MessageId::from_row(RowId::from_raw(backlog.next)))
+    }
+
+    pub(crate) fn backlogged(&self) -> impl Iterator<Item = EndpointId> {
+        self.backlogs.iter().filter(|(_, backlog)| backlog.open).map(|(endpoint, _)| *endpoint)
+    }
+
+    /// Takes a candidate out of the backlog or the due table, before its rows are looked at; `None` if someone has it.
+    pub(crate) fn reserve(&mut self, key: DeliveryKey, application: ApplicationId, origin: Origin, trigger: Trigger) -> Option<LeaseId> {
+        if self.leases.contains_key(&key) || self.gone.contains(&key.endpoint) {
+            return None;
+        }
+        if origin == Origin::Backlog {
+            self.backlogs.entry(key.endpoint).or_default().in_flight.insert(key.message.row().raw());
+        }
+        Some(self.insert(key, application, origin, trigger, DeliveryState::Pending, Progress::default(), false))
+    }
+
+    /// What the rows said about a reserved delivery.
+    pub(crate) fn confirm(&mut self, key: DeliveryKey, id: LeaseId, state: DeliveryState, progress: Progress, has_row: bool) {
+        if let Some(lease) = self.leases.get_mut(&key).filter(|lease| lease.id == id) {
+            (lease.state, lease.progress, lease.has_row) = (state, progress, has_row);
+        }
+    }
+
+    /// The claim goes on after `last` next time; `false` if someone lowered the cursor since it was read as `from`.
+    pub(crate) fn advance(&mut self, endpoint: EndpointId, from: MessageId, last: MessageId) -> bool {
+        match self.backlogs.get_mut(&endpoint) {
+            Some(backlog) if backlog.open && backlog.next == from.row().raw() => {
+                backlog.next = last.row().raw() + 1;
+                self.step(endpoint);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// There is nothing at or above the cursor: new messages are handed over again.
+    pub(crate) fn close_backlog(&mut self, endpoint: EndpointId) {
+        if let Some(backlog) = self.backlogs.get_mut(&endpoint) {
+            backlog.open = false;
+            self.tidy(endpoint);
+        }
+    }
+
+    /// Ends a reservation whose delivery turned out to be done, or not due.
+    pub(crate) fn drop_reservation(&mut self, key: DeliveryKey, id: LeaseId) {
+        if let Some(lease) = self.remove(key, id) {
+            self.left(key, lease.origin);
+        }
+    }
+
+    /// Gives a lease back untouched.
+    pub(crate) fn release(&mut self, key: DeliveryKey, id: LeaseId) {
+        if self.leases.get(&key).is_some_and(|lease| lease.recording) {
+            return;
+        }
+        if let Some(lease) = self.remove(key, id) {
+            self.ended(key, lease.origin, lease.state);
+        }
+    }
+
+    /// `None`: the lease was lost, or is being recorded already.
+    pub(crate) fn begin_record(&mut self, key: DeliveryKey, id: LeaseId) -> Option<Lease> {
+        let lease = self.leases.get_mut(&key).filter(|lease| lease.id == id && !lease.recording)?;
+        lease.recording = true;
+        Some(*lease)
+    }
+
+    /// Nothing was written: the lease holds as before.
+    pub(crate) fn undo_record(&mut self, key: DeliveryKey, id: LeaseId) {
+        if let Some(lease) = self.leases.get_mut(&key).filter(|lease| lease.id == id) {
+            lease.recording = false;
+        }
+    }
+
+    pub(crate) fn recorded(&mut self, key: DeliveryKey, id: LeaseId, transition: Transition) {
+        if let Some(lease) = self.remove(key, id) {
+            self.ended(key, lease.origin, transition.state);
+        }
+    }
+
+    fn remove(&mut self, key: DeliveryKey, id: LeaseId) -> Option<Lease> {
+        match self.leases.entry(key) {
+            std::collections::btree_map::Entry::Occupied(entry) if entry.get().id == id => Some(entry.remove()),
+            _ => None,
+        }
+    }
+
+    fn ended(&mut self, key: DeliveryKey, origin: Origin, state: DeliveryState) {
+        self.left(key, origin);
+        // Whatever it was leased for: a delivery that still waits for its first attempt must be found again.
+        if state == DeliveryState::Pending && !self.gone.contains(&key.endpoint) {
+            let message = key.message.row().raw();
+            let backlog = self.backlogs.entry(key.endpoint).or_default();
+            backlog.next = if backlog.open { backlog.next.min(message) } else { message };
+            backlog.open = true;
+            if backlog.stored.is_none_or(|stored| message < stored) {
+                self.to_persist.insert(key.endpoint);
+            }
+        }
+    }
+
+    fn left(&mut self, key: DeliveryKey, origin: Origin) {
+        match origin {
+            Origin::Commit => {
+                if let std::collections::btree_map::Entry::Occupied(mut entry) = self.unrecorded.entry(key.message) {
+                    entry.get_mut().0 -= 1;
+                    if entry.get().0 == 0 {
+                        entry.remove();
+                    }
+                }
+            }
+            Origin::Backlog => {
+                if let Some(backlog) = self.backlogs.get_mut(&key.endpoint) {
+                    backlog.in_flight.remove(&key.message.row().raw());
+                    self.step(key.endpoint);
+                    self.tidy(key.endpoint);
+                }
+            }
+            Origin::Held | Origin::Due { .. } => {}
+        }
+    }
+
+    fn step(&mut self, endpoint: EndpointId) {
+        if let Some(backlog) = self.backlogs.get_mut(&endpoint) {
+            backlog.ended += 1;
+            if backlog.ended >= CURSOR_STEP {
+                backlog.ended = 0;
+                self.to_persist.insert(endpoint);
+            }
+        }
+    }
+
+    fn tidy(&mut self, endpoint: EndpointId) {
+        if self.backlogs.get(&endpoint).is_some_and(|backlog| backlog.covers_from().is_none()) {
+            self.to_persist.insert(endpoint);
+        }
+    }
+
+    pub(crate) fn forget_endpoint(&mut self, endpoint: EndpointId) {
+        self.gone.insert(endpoint);
+        if let Some(backlog) = self.backlogs.get_mut(&endpoint) {
+            backlog.open = false;
+            backlog.in_flight.clear();
+            self.to_persist.insert(endpoint);
+        }
+    }
+
+    /// What the next commit has to say. If it fails, [`Self::persist_failed`] must follow.
+    pub(crate) fn take_persist(&mut self) -> Persist {
+        let held = self.hold_stragglers();
+        let mark = self.unrecorded.first_key_value().map_or(self.newest, |(message, _)| message.row().raw() - 1);
+        let mut cursors = Vec::new();
+        for endpoint in self.to_persist.drain() {
+            let Some(backlog) = self.backlogs.get_mut(&endpoint) else { continue };
+            let cursor = backlog.covers_from();
+            if cursor != backlog.stored {
+                backlog.stored = cursor;
+                cursors.push((endpoint, cursor.map(|cursor| MessageId::from_row(RowId::from_raw(cursor)))));
+            }
+            if cursor.is_none() {
+                self.backlogs.remove(&endpoint);
+            }
+        }
+        Persist { mark, cursors, held }
+    }
+
+    fn hold_stragglers(&mut self) -> Vec<DeliveryKey> {
+        let mut held = Vec::new();
+        while let Some((&message, &(_, ordinal))) = self.unrecorded.first_key_value()
+            && self.ordinal - ordinal > MARK_LAG_MESSAGES_MAX
+        {
+            let first = DeliveryKey { message, endpoint: EndpointId::from_row(RowId::MIN) };
+            for (key, lease) in self.leases.range_mut(first..).take_while(|(key, _)| key.message == message) {
+                if lease.origin == Origin::Commit {
+                    lease.origin = Origin::Held;
+                    held.push(*key);
+                }
+            }
+            self.unrecorded.remove(&message);
+        }
+        held
+    }
+
+    pub(crate) fn persist_failed(&mut self, persist: &Persist) {
+        for (endpoint, _) in &persist.cursors {
+            // The table says something else than we thought: whatever it is, say it again.
+            if let Some(backlog) = self.backlogs.get_mut(endpoint) {
+                backlog.stored = None;
+            } else {
+                self.backlogs.insert(*endpoint, Backlog { stored: Some(0), ..Backlog::default() });
+            }
+            self.to_persist.insert(*endpoint);
+        }
+        for key in &persist.held {
+            if let Some(lease) = self.leases.get_mut(key) {
+                lease.origin = Origin::Commit;
+                self.unrecorded.entry(key.message).or_insert((0, self.ordinal)).0 += 1;
+            }
+        }
+    }
+
+    pub(crate) fn oldest_pending(&self) -> Option<Timestamp> {
+        let unrecorded = self.unrecorded.first_key_value().map(|(message, _)| message.row().raw());
+        let backlog = self.backlogs.values().filter_map(Backlog::covers_from).min();
+        let oldest = match (unrecorded, backlog) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        oldest.map(|raw| RowId::from_raw(raw).created_at())
+    }
+}

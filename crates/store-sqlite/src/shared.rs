@@ -1,0 +1,73 @@
+//! What the writer, the readers and the callers have in common.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64};
+
+use hookpost_domain::id::RowIds;
+use hookpost_domain::{PublicIds, RowId, Timestamp};
+use hookpost_store::CommitObserver;
+use hookpost_store::vault::Vault;
+use parking_lot::{Mutex, RwLock};
+
+use crate::backup::BackupRequest;
+use crate::cache::CatalogCache;
+use crate::command::{CommandQueue, Completed};
+use crate::leases::Leases;
+use crate::tail::Tails;
+
+/// Locks are taken in the order `leases`, `tails`, and never across a statement.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) file: PathBuf,
+    pub(crate) vault: Vault,
+    pub(crate) public_ids: PublicIds,
+    pub(crate) ids: Mutex<RowIds>,
+    pub(crate) queue: CommandQueue,
+    pub(crate) leases: Mutex<Leases>,
+    pub(crate) tails: RwLock<Tails>,
+    pub(crate) catalog: CatalogCache,
+    /// Deliveries that are not in a final state.
+    pub(crate) unfinished: AtomicI64,
+    pub(crate) observer: Option<Arc<dyn CommitObserver>>,
+    pub(crate) completions: Completions,
+    /// Asks the writer to write the tail to the tables now.
+    pub(crate) flush_now: AtomicBool,
+    /// Readers hold it while they read; the writer takes it when the log must not grow any more.
+    pub(crate) reader_gate: RwLock<()>,
+    pub(crate) backup_request: Mutex<Option<BackupRequest>>,
+}
+
+impl Shared {
+    pub(crate) fn new_row_id(&self, now: Timestamp) -> RowId {
+        self.ids.lock().next(now)
+    }
+}
+
+/// Commits on their way back to the runtime: one wake-up per commit. Bounded by the commands that were queued.
+#[derive(Debug, Default)]
+pub(crate) struct Completions {
+    done: Mutex<Vec<Completed>>,
+    notify: tokio::sync::Notify,
+}
+
+impl Completions {
+    pub(crate) fn push(&self, completed: Completed) {
+        self.done.lock().push(completed);
+        self.notify.notify_one();
+    }
+
+    pub(crate) fn take(&self) -> Vec<Completed> {
+        std::mem::take(&mut *self.done.lock())
+    }
+
+    pub(crate) async fn next(&self) -> Vec<Completed> {
+        loop {
+            let done = self.take();
+            if !done.is_empty() {
+                return done;
+            }
+            self.notify.notified().await;
+        }
+    }
+}

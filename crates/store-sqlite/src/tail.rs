@@ -1,0 +1,337 @@
+//! The newest part of everything that is indexed: lists by owner, idempotency keys, counters. It lives in memory and is journaled: every
+//! commit writes its [`Journal`] as one row of `tail_log`, and the tail takes up exactly those bytes, after the commit or at open.
+//!
+//! When it has grown enough it is frozen, a new one begins, and `flush` writes the frozen one in sorted runs. Readers look at the live
+//! tail, the frozen one, and then the tables; never at the tables first, or they would miss what is written in between.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hookpost_domain::{AttemptId, DeliveryState, EndpointId, Message, MessageId, Progress, RowId, Timestamp};
+use hookpost_store::IdempotencyKey;
+
+use crate::codec::{Unreadable, put_varint, take_byte, take_varint};
+use crate::FastHash;
+
+const JOURNAL_VERSION: u8 = 1;
+const MESSAGE: u8 = 1;
+const TRANSITION: u8 = 2;
+
+const SAME_APPLICATION: u8 = 1;
+const SAME_TARGETS: u8 = 2;
+const WITH_KEY: u8 = 4;
+const SAME_ENDPOINT: u8 = 1;
+const WITH_ATTEMPT: u8 = 2;
+
+/// What a list is of; the numbers are those of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum ListKind {
+    MessagesOfApplication = 1,
+    MessagesOfEndpoint = 2,
+    AttemptsOfEndpoint = 3,
+    /// The owner is the minute in which the payloads may go.
+    PayloadsByExpiry = 4,
+}
+
+/// An id, and for attempts the message that it belongs to.
+pub(crate) type Entry = (u64, u64);
+
+/// How a delivery counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// There was none.
+    Nothing,
+    Pending,
+    Sending,
+    Success,
+    Fail,
+    Canceled,
+}
+
+impl Counted {
+    const ALL: [Self; 6] = [Self::Nothing, Self::Pending, Self::Sending, Self::Success, Self::Fail, Self::Canceled];
+
+    pub(crate) fn of(state: DeliveryState, progress: Progress) -> Self {
+        match state {
+            DeliveryState::Pending | DeliveryState::Waiting { .. } if progress.attempts == 0 => Self::Pending,
+            DeliveryState::Pending | DeliveryState::Waiting { .. } => Self::Sending,
+            DeliveryState::Delivered => Self::Success,
+            DeliveryState::Dead { .. } => Self::Fail,
+            DeliveryState::Canceled { .. } => Self::Canceled,
+        }
+    }
+}
+
+/// Deliveries by [`Counted`] (without `Nothing`), as differences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts(pub(crate) [i64; 5]);
+
+impl Counts {
+    fn change(&mut self, counted: Counted, by: i64) {
+        if let Some(slot) = (counted as usize).checked_sub(1) {
+            self.0[slot] += by;
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        for (own, other) in self.0.iter_mut().zip(other.0) {
+            *own += other;
+        }
+    }
+
+    pub(crate) fn unfinished(self) -> i64 {
+        self.0[0] + self.0[1]
+    }
+}
+
+pub(crate) fn minute_of(time: Timestamp) -> u64 {
+    time.unix_ms() / 60_000
+}
+
+/// What one commit adds to the tail, as the bytes that are stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    bytes: Vec<u8>,
+    /// How the number of unfinished deliveries changes.
+    pub(crate) unfinished: i64,
+    last_message: u64,
+    last_application: u64,
+    last_targets: smallvec::SmallVec<[EndpointId; 4]>,
+    last_endpoint: u64,
+    last_transition: u64,
+    last_attempt: u64,
+}
+
+impl Journal {
+    pub(crate) fn new() -> Self {
+        Self {
+            bytes: vec![JOURNAL_VERSION],
+            unfinished: 0,
+            last_message: 0,
+            last_application: 0,
+            last_targets: smallvec::SmallVec::new(),
+            last_endpoint: 0,
+            last_transition: 0,
+            last_attempt: 0,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.len() == 1
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn message(&mut self, message: &Message, idempotency_key: Option<IdempotencyKey>) {
+        let id = message.id;
+        let application = message.application.row().raw();
+        let targets = &message.content.routing.targets;
+        let mut flags = 0;
+        if application == self.last_application {
+            flags |= SAME_APPLICATION;
+        }
+        if *targets == self.last_targets {
+            flags |= SAME_TARGETS;
+        }
+        if idempotency_key.is_some() {
+            flags |= WITH_KEY;
+        }
+        self.bytes.extend([MESSAGE, flags]);
+        put_varint(&mut self.bytes, id.row().raw() - self.last_message);
+        self.last_message = id.row().raw();
+        put_varint(&mut self.bytes, minute_of(message.content.payload_expires_at));
+        if flags & SAME_APPLICATION == 0 {
+            self.bytes.extend(application.to_le_bytes());
+            self.last_application = application;
+        }
+        if flags & SAME_TARGETS == 0 {
+            put_varint(&mut self.bytes, targets.len() as u64);
+            for target in targets {
+                self.bytes.extend(target.row().raw().to_le_bytes());
+            }
+            self.last_targets.clone_from(targets);
+        }
+        if let Some(key) = idempotency_key {
+            self.bytes.extend(key.0);
+        }
+        self.unfinished += targets.len() as i64;
+    }
+
+    pub(crate) fn transition(&mut self, message: MessageId, endpoint: EndpointId, attempt: Option<AttemptId>, from: Counted, to: Counted) {
+        let raw_endpoint = endpoint.row().raw();
+        let mut flags = 0;
+        if raw_endpoint == self.last_endpoint {
+            flags |= SAME_ENDPOINT;
+        }
+        if attempt.is_some() {
+            flags |= WITH_ATTEMPT;
+        }
+        self.bytes.extend([TRANSITION, flags, (from as u8) << 4 | to as u8]);
+        // Neighbours in a batch are near each other, before or after.
+        put_varint(&mut self.bytes, zigzag(message.row().raw().wrapping_sub(self.last_transition) as i64));
+        self.last_transition = message.row().raw();
+        if flags & SAME_ENDPOINT == 0 {
+            self.bytes.extend(raw_endpoint.to_le_bytes());
+            self.last_endpoint = raw_endpoint;
+        }
+        if let Some(attempt) = attempt {
+            put_varint(&mut self.bytes, attempt.row().raw() - self.last_attempt);
+            self.last_attempt = attempt.row().raw();
+        }
+        let open = |counted| i64::from(matches!(counted, Counted::Pending | Counted::Sending));
+        self.unfinished += open(to) - open(from);
+    }
+}
+
+fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// The part of the lists, keys and counters that is not in the tables yet.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    pub(crate) lists: HashMap<(ListKind, u64), Vec<Entry>, FastHash>,
+    pub(crate) keys: HashMap<[u8; 16], MessageId, FastHash>,
+    pub(crate) counters: HashMap<(u64, u64), Counts, FastHash>,
+    /// List entries and keys.
+    pub(crate) weight: usize,
+}
+
+impl Tail {
+    /// Takes up the journal of a commit.
+    pub(crate) fn replay(&mut self, journal: &[u8]) -> Result<(), Unreadable> {
+        let mut bytes = match journal.split_first() {
+            Some((&JOURNAL_VERSION, rest)) => rest,
+            _ => return Err(Unreadable { what: "journal", why: "its format is not known".to_owned() }),
+        };
+        let mut reader = JournalReader::default();
+        while !bytes.is_empty() {
+            reader.entry(&mut bytes, self).ok_or_else(|| Unreadable { what: "journal", why: "it ends early".to_owned() })?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, kind: ListKind, owner: u64, entry: Entry) {
+        self.lists.entry((kind, owner)).or_default().push(entry);
+        self.weight += 1;
+    }
+
+    fn count(&mut self, endpoint: u64, message: u64, counted: Counted, by: i64) {
+        let minute = minute_of(RowId::from_raw(message).created_at());
+        self.counters.entry((endpoint, minute)).or_default().change(counted, by);
+    }
+
+    pub(crate) fn list(&self, kind: ListKind, owner: u64) -> &[Entry] {
+        self.lists.get(&(kind, owner)).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[derive(Default)]
+struct JournalReader {
+    last_message: u64,
+    application: u64,
+    targets: Vec<u64>,
+    endpoint: u64,
+    last_transition: u64,
+    last_attempt: u64,
+}
+
+impl JournalReader {
+    fn entry(&mut self, bytes: &mut &[u8], tail: &mut Tail) -> Option<()> {
+        match take_byte(bytes)? {
+            MESSAGE => self.message(bytes, tail),
+            TRANSITION => self.transition(bytes, tail),
+            _ => None,
+        }
+    }
+
+    fn message(&mut self, bytes: &mut &[u8], tail: &mut Tail) -> Option<()> {
+        let flags = take_byte(bytes)?;
+        let id = self.last_message + take_varint(bytes)?;
+        self.last_message = id;
+        let expiry_minute = take_varint(bytes)?;
+        if flags & SAME_APPLICATION == 0 {
+            self.application = take_u64(bytes)?;
+        }
+        if flags & SAME_TARGETS == 0 {
+            self.targets.clear();
+            for _ in 0..take_varint(bytes)? {
+                self.targets.push(take_u64(bytes)?);
+            }
+        }
+        tail.push(ListKind::MessagesOfApplication, self.application, (id, 0));
+        tail.push(ListKind::PayloadsByExpiry, expiry_minute, (id, 0));
+        for &target in &self.targets {
+            tail.push(ListKind::MessagesOfEndpoint, target, (id, 0));
+            tail.count(target, id, Counted::Pending, 1);
+        }
+        if flags & WITH_KEY != 0 {
+            let (key, rest) = bytes.split_first_chunk()?;
+            *bytes = rest;
+            tail.keys.insert(*key, MessageId::from_row(RowId::from_raw(id)));
+            tail.weight += 1;
+        }
+        Some(())
+    }
+
+    fn transition(&mut self, bytes: &mut &[u8], tail: &mut Tail) -> Option<()> {
+        let flags = take_byte(bytes)?;
+        let counted = take_byte(bytes)?;
+        let message = self.last_transition.wrapping_add(unzigzag(take_varint(bytes)?) as u64);
+        self.last_transition = message;
+        if flags & SAME_ENDPOINT == 0 {
+            self.endpoint = take_u64(bytes)?;
+        }
+        if flags & WITH_ATTEMPT != 0 {
+            let attempt = self.last_attempt + take_varint(bytes)?;
+            self.last_attempt = attempt;
+            tail.push(ListKind::AttemptsOfEndpoint, self.endpoint, (attempt, message));
+        }
+        let from = *Counted::ALL.get(usize::from(counted >> 4))?;
+        let to = *Counted::ALL.get(usize::from(counted & 15))?;
+        if from != to {
+            tail.count(self.endpoint, message, from, -1);
+            tail.count(self.endpoint, message, to, 1);
+        }
+        Some(())
+    }
+}
+
+fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
+    let (value, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u64::from_le_bytes(*value))
+}
+
+/// A tail that grows no more and is being written.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    pub(crate) tail: Tail,
+    /// The last row of `tail_log` that it was made of.
+    pub(crate) seq: i64,
+}
+
+/// What readers see beside the tables.
+#[derive(Debug, Default)]
+pub(crate) struct Tails {
+    pub(crate) live: Tail,
+    pub(crate) frozen: Option<Arc<Frozen>>,
+    /// Of the frozen one, or of the last that was.
+    pub(crate) last_frozen_seq: i64,
+}
+
+impl Tails {
+    pub(crate) fn parts(&self) -> impl DoubleEndedIterator<Item = &Tail> {
+        self.frozen.iter().map(|frozen| &frozen.tail).chain(std::iter::once(&self.live))
+    }
+
+    pub(crate) fn message_of_key(&self, key: IdempotencyKey) -> Option<MessageId> {
+        self.parts().rev().find_map(|tail| tail.keys.get(&key.0).copied())
+    }
+}
