@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookpost_domain::access::{Revocation, RevocationTarget};
 use hookpost_domain::id::ApplicationKind;
+use hookpost_domain::task::TaskStatus;
 use hookpost_domain::{
     ApiKey, ApiKeyId, Application, ApplicationId, BackgroundTask, Endpoint, EndpointId, EventType, EventTypeName, OrgId, RowId, TaskId,
     Timestamp, limits,
@@ -18,8 +19,8 @@ use crate::cache::{EventTypes, Loading};
 use crate::command::{Failed, WriteContext, Written};
 use crate::error::StoreError;
 use crate::paging::{Walk, list};
-use crate::rows;
-use crate::tasks;
+use crate::shared::Shared;
+use crate::{counters, rows, tasks};
 
 type Refusal = Failed<WriteError>;
 
@@ -157,7 +158,7 @@ impl Catalog for SqliteStore {
                     .query_row([application], |row| row.get(0))?;
                 if count >= limits::ENDPOINTS_PER_APPLICATION_MAX as i64 {
                     let max = limits::ENDPOINTS_PER_APPLICATION_MAX;
-                    return refuse(WriteError::LimitReached(format!("an application can have at most {max} endpoints")));
+                    return refuse(WriteError::LimitReached(format!("an application has at most {max} endpoints")));
                 }
                 check_endpoint_uid(connection, &endpoint)?;
                 let (data, sealed) = rows::encode_endpoint(&context.shared.vault, &endpoint)?;
@@ -397,7 +398,7 @@ impl Catalog for SqliteStore {
     ) -> Result<Listed<BackgroundTask>, Unavailable> {
         let org = org.cloned();
         self.read(move |connection, _| {
-            let status = filter.status.map(tasks::status_name);
+            let status = filter.status.map(TaskStatus::as_str);
             let org = org.as_ref().map(OrgId::as_str);
             let select = "SELECT data FROM task WHERE (?1 IS NULL OR org = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR kind = ?3)";
             list(page, |walk| select_json(connection, select, &[&org, &status, &filter.kind], ids(walk, TaskId::row)))
@@ -512,14 +513,17 @@ fn forget_endpoint(context: &mut WriteContext<'_>, id: EndpointId, now: Timestam
     connection
         .prepare_cached("INSERT OR REPLACE INTO endpoint_gone (endpoint, at_ms) VALUES (?1, ?2)")?
         .execute(params![raw, now.unix_ms() as i64])?;
-    let stored: i64 = connection
-        .prepare_cached("SELECT coalesce(sum(pending + sending), 0) FROM counter WHERE endpoint = ?1")?
-        .query_row([raw], |row| row.get(0))?;
-    let _ = stored;
+    context.journal.unfinished -= unfinished_of(context.shared, connection, id)?;
     Ok(())
 }
 
-fn put_endpoint(shared: &crate::shared::Shared, endpoint: Endpoint) {
+/// How many deliveries of an endpoint are open, as far as its counters say.
+fn unfinished_of(shared: &Shared, connection: &Connection, id: EndpointId) -> Result<i64, StoreError> {
+    let minutes = 0..u64::MAX >> 1;
+    Ok(counters::of_endpoint(shared, connection, id, minutes)?.unfinished())
+}
+
+fn put_endpoint(shared: &Shared, endpoint: Endpoint) {
     let application = endpoint.application;
     shared.catalog.patch_application(application, |view| {
         let id = endpoint.id;

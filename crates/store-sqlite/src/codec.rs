@@ -38,6 +38,7 @@ fn split_version<'a>(what: &'static str, version: u8, bytes: &'a [u8]) -> Result
 
 #[derive(Serialize)]
 struct HeaderOut<'a> {
+    created_at: Timestamp,
     event_type: &'a EventTypeName,
     event_id: Option<&'a Uid>,
     channels: &'a [Channel],
@@ -51,6 +52,7 @@ struct HeaderOut<'a> {
 
 #[derive(Deserialize)]
 struct HeaderIn {
+    created_at: Timestamp,
     event_type: EventTypeName,
     event_id: Option<Uid>,
     channels: Vec<Channel>,
@@ -63,8 +65,10 @@ struct HeaderIn {
 }
 
 /// Everything of a message but its payload.
-pub(crate) fn encode_header(content: &MessageContent, into: &mut Vec<u8>) {
+pub(crate) fn encode_header(message: &Message, into: &mut Vec<u8>) {
+    let content = &message.content;
     let header = HeaderOut {
+        created_at: message.created_at,
         event_type: &content.event_type,
         event_id: content.event_id.as_ref(),
         channels: &content.channels,
@@ -107,7 +111,7 @@ pub(crate) fn decode_message(
         deliver_at: header.deliver_at,
         routing: Routing { targets: header.targets, skips },
     };
-    Ok(Message { id, application, content, created_at: id.created_at() })
+    Ok(Message { id, application, content, created_at: header.created_at })
 }
 
 /// A delivery row: its state, and the last attempt as it was written.
@@ -267,6 +271,19 @@ pub(crate) fn take_byte(bytes: &mut &[u8]) -> Option<u8> {
     Some(first)
 }
 
+/// Ids and times as columns have them.
+pub(crate) fn message_id(raw: i64) -> MessageId {
+    MessageId::from_row(RowId::from_i64(raw))
+}
+
+pub(crate) fn endpoint_id(raw: i64) -> EndpointId {
+    EndpointId::from_row(RowId::from_i64(raw))
+}
+
+pub(crate) fn time(unix_ms: i64) -> Timestamp {
+    Timestamp::from_unix_ms(unix_ms as u64)
+}
+
 pub(crate) fn trigger_number(trigger: Trigger) -> u8 {
     match trigger {
         Trigger::Scheduled => 0,
@@ -301,7 +318,7 @@ macro_rules! numbered {
 numbered! { reason_number, reason_of_number, Reason, "reason":
     0 EventTypeNotSubscribed, 1 ChannelNotSubscribed, 2 EndpointDisabled, 3 EndpointCreatedLater, 4 RetriesExhausted, 5 ReceiverRefused,
     6 EndpointDeleted, 7 PayloadExpunged, 8 CanceledByUser, 9 NotYetDue, 10 RetryScheduled, 11 Throttled, 12 CircuitOpen,
-    13 WaitingForOrder, 14 Queued,
+    13 WaitingForOrder, 14 Queued, 15 NotRouted,
 }
 
 numbered! { error_kind_number, error_kind_of_number, TransportErrorKind, "transport error":

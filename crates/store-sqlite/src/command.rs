@@ -162,15 +162,17 @@ pub(crate) struct Written<T> {
     pub(crate) value: T,
     /// What changes in memory by it, after the commit and before the answer.
     pub(crate) apply: Option<Box<dyn FnOnce(&Shared) + Send>>,
+    /// What is taken back in memory if the commit fails after all.
+    pub(crate) undo: Option<Box<dyn FnOnce(&Shared) + Send>>,
 }
 
 impl<T> Written<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self { value, apply: None }
+        Self { value, apply: None, undo: None }
     }
 
     pub(crate) fn and(value: T, apply: impl FnOnce(&Shared) + Send + 'static) -> Self {
-        Self { value, apply: Some(Box::new(apply)) }
+        Self { value, apply: Some(Box::new(apply)), undo: None }
     }
 }
 
@@ -206,13 +208,13 @@ impl Shared {
                     return None;
                 }
             };
-            let (result, apply, outcome) = match operation(context) {
-                Ok(written) => (Ok(written.value), written.apply, Ok(())),
-                Err(Failed::Refused(refusal)) => (Err(refusal), None, Err(OperationFailed::Refused)),
+            let (result, apply, undo, outcome) = match operation(context) {
+                Ok(written) => (Ok(written.value), written.apply, written.undo, Ok(())),
+                Err(Failed::Refused(refusal)) => (Err(refusal), None, None, Err(OperationFailed::Refused)),
                 Err(Failed::Store(error)) => {
                     let answer = Err(Unavailable(error.to_string()).into());
                     let failed = if error.is_environment() { OperationFailed::Environment(error) } else { OperationFailed::Refused };
-                    (answer, None, Err(failed))
+                    (answer, None, None, Err(failed))
                 }
             };
             let finish: Finish = Box::new(move |shared, committed| {
@@ -224,7 +226,12 @@ impl Shared {
                         }
                         result
                     }
-                    Err(why) => result.and_then(|_| Err(why.clone().into())),
+                    Err(why) => {
+                        if let Some(undo) = undo {
+                            undo(shared);
+                        }
+                        result.and_then(|_| Err(why.clone().into()))
+                    }
                 });
             });
             Some((finish, outcome))

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use hookpost_domain::MessageId;
+use hookpost_domain::{MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::StoreError;
@@ -35,7 +35,7 @@ pub(crate) struct Flush {
 struct Active {
     frozen: Arc<Frozen>,
     lists: Vec<(ListKind, u64)>,
-    keys: Vec<([u8; 16], MessageId)>,
+    keys: Vec<([u8; 16], (MessageId, Timestamp))>,
     done: usize,
 }
 
@@ -128,9 +128,9 @@ fn write_item(connection: &Connection, active: &Active, item: usize) -> Result<u
     }
     let start = (item - active.lists.len()) * KEYS_PER_ITEM;
     let run = &active.keys[start..active.keys.len().min(start + KEYS_PER_ITEM)];
-    let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO idempotency (key, message) VALUES (?1, ?2)")?;
-    for (key, message) in run {
-        insert.execute(params![key, message.row().as_i64()])?;
+    let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO idempotency (key, message, at_ms) VALUES (?1, ?2, ?3)")?;
+    for (key, (message, at)) in run {
+        insert.execute(params![key, message.row().as_i64(), at.unix_ms() as i64])?;
     }
     Ok(run.len())
 }

@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
-use crate::codec::{encode_delivery, encode_header, trigger_number};
+use crate::codec::{encode_delivery, encode_header, message_id, time, trigger_number};
 use crate::command::{AcceptCommand, Command, Failed, Written};
 use crate::error::{StoreError, closed};
 use crate::leases::Leases;
@@ -76,10 +76,9 @@ pub(crate) fn write(
     let id = MessageId::from_row(shared.new_row_id(accept.now));
     let message = Arc::get_mut(&mut accept.message).expect("nobody shares a message before it is committed");
     message.id = id;
-    message.created_at = id.created_at();
+    debug_assert_eq!(message.created_at, accept.now);
+    encode_header(message, &mut scratch.row);
     let content = &message.content;
-
-    encode_header(content, &mut scratch.row);
     hot.insert_message.execute(params![
         id.row().as_i64(),
         message.application.row().as_i64(),
@@ -99,7 +98,7 @@ pub(crate) fn write(
         }
     }
     if let Some(key) = accept.idempotency_key {
-        batch.new_keys.insert(key.0, id);
+        batch.new_keys.insert(key.0, (id, message.created_at));
     }
     batch.journal.message(message, accept.idempotency_key);
     accept.outcome = Some(Ok(Accepted { id, created_at: message.created_at, repeated: false }));
@@ -113,6 +112,15 @@ fn refusal(
     batch: &Batch,
     accept: &AcceptCommand,
 ) -> Result<Option<Result<Accepted, AcceptError>>, StoreError> {
+    if let Some(key) = accept.idempotency_key {
+        let known = match batch.new_keys.get(&key.0) {
+            Some(known) => Some(*known),
+            None => message_of_key(shared, connection, key)?,
+        };
+        if let Some((id, created_at)) = known.filter(|(_, at)| accept.now.since(*at) < limits::IDEMPOTENCY_WINDOW) {
+            return Ok(Some(Ok(Accepted { id, created_at, repeated: true })));
+        }
+    }
     let application = accept.message.application;
     if !shared.catalog.knows_application(application) {
         let exists = connection.prepare_cached("SELECT 1 FROM application WHERE id = ?1")?.exists([application.row().as_i64()])?;
@@ -120,15 +128,6 @@ fn refusal(
             return Ok(Some(Err(AcceptError::ApplicationNotFound)));
         }
         shared.catalog.remember_application(application);
-    }
-    if let Some(key) = accept.idempotency_key {
-        let known = match batch.new_keys.get(&key.0) {
-            Some(id) => Some(*id),
-            None => message_of_key(shared, connection, key)?,
-        };
-        if let Some(id) = known.filter(|id| id.created_at() + limits::IDEMPOTENCY_WINDOW > accept.now) {
-            return Ok(Some(Ok(Accepted { id, created_at: id.created_at(), repeated: true })));
-        }
     }
     if let Some(event_id) = &accept.message.content.event_id {
         let taken = connection
@@ -141,15 +140,18 @@ fn refusal(
     Ok(None)
 }
 
-fn message_of_key(shared: &Shared, connection: &Connection, key: IdempotencyKey) -> Result<Option<MessageId>, StoreError> {
-    if let Some(id) = shared.tails.read().message_of_key(key) {
-        return Ok(Some(id));
+fn message_of_key(
+    shared: &Shared,
+    connection: &Connection,
+    key: IdempotencyKey,
+) -> Result<Option<(MessageId, Timestamp)>, StoreError> {
+    if let Some(known) = shared.tails.read().message_of_key(key) {
+        return Ok(Some(known));
     }
     Ok(connection
-        .prepare_cached("SELECT message FROM idempotency WHERE key = ?1")?
-        .query_row([key.0], |row| row.get(0))
-        .optional()?
-        .map(|raw| MessageId::from_row(RowId::from_i64(raw))))
+        .prepare_cached("SELECT message, at_ms FROM idempotency WHERE key = ?1")?
+        .query_row([key.0], |row| Ok((message_id(row.get(0)?), time(row.get(1)?))))
+        .optional()?)
 }
 
 pub(crate) fn insert_due(connection: &Connection, key: DeliveryKey, at: Timestamp, trigger: Trigger) -> Result<(), StoreError> {

@@ -28,6 +28,8 @@ pub(crate) enum Origin {
     Due {
         at: Timestamp,
     },
+    /// By the writer, while it cancels.
+    Canceling,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +41,30 @@ pub(crate) struct Lease {
     pub(crate) state: DeliveryState,
     pub(crate) progress: Progress,
     pub(crate) has_row: bool,
+    /// When its message was accepted.
+    pub(crate) created_at: Timestamp,
+    /// Another attempt by hand was asked for while this one, by hand too, is under way.
+    pub(crate) again: Option<Timestamp>,
     /// Its record is being written.
     recording: bool,
+}
+
+/// What a claim takes out of the backlog or the due table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) message: MessageId,
+    pub(crate) origin: Origin,
+    pub(crate) trigger: Trigger,
+}
+
+/// What the rows said about a candidate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Confirmed {
+    pub(crate) application: ApplicationId,
+    pub(crate) created_at: Timestamp,
+    pub(crate) state: DeliveryState,
+    pub(crate) progress: Progress,
+    pub(crate) has_row: bool,
 }
 
 /// What must be in the next commit.
@@ -113,30 +137,31 @@ impl Leases {
     }
 
     /// Leases a delivery of a message that was just committed; `None` if it is to wait on disk.
-    pub(crate) fn hand_over(&mut self, key: DeliveryKey, application: ApplicationId) -> Option<LeaseId> {
+    pub(crate) fn hand_over(&mut self, key: DeliveryKey, application: ApplicationId, created_at: Timestamp) -> Option<LeaseId> {
         if self.gone.contains(&key.endpoint) || self.backlogs.get(&key.endpoint).is_some_and(|backlog| backlog.open) {
             return None;
         }
         let unrecorded = self.unrecorded.entry(key.message).or_insert((0, self.ordinal));
         unrecorded.0 += 1;
-        Some(self.insert(key, application, Origin::Commit, Trigger::Scheduled, DeliveryState::Pending, Progress::default(), false))
+        let lease = self.new_lease(application, Origin::Commit, Trigger::Scheduled, created_at);
+        self.leases.insert(key, lease);
+        Some(lease.id)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "these are the fields of a lease")]
-    fn insert(
-        &mut self,
-        key: DeliveryKey,
-        application: ApplicationId,
-        origin: Origin,
-        trigger: Trigger,
-        state: DeliveryState,
-        progress: Progress,
-        has_row: bool,
-    ) -> LeaseId {
+    fn new_lease(&mut self, application: ApplicationId, origin: Origin, trigger: Trigger, created_at: Timestamp) -> Lease {
         self.last_lease += 1;
-        let id = LeaseId(self.last_lease);
-        self.leases.insert(key, Lease { id, application, origin, trigger, state, progress, has_row, recording: false });
-        id
+        Lease {
+            id: LeaseId(self.last_lease),
+            application,
+            origin,
+            trigger,
+            state: DeliveryState::Pending,
+            progress: Progress::default(),
+            has_row: false,
+            created_at,
+            again: None,
+            recording: false,
+        }
     }
 
     pub(crate) fn is_leased(&self, key: DeliveryKey) -> bool {
@@ -157,41 +182,94 @@ impl Leases {
         self.backlogs.iter().filter(|(_, backlog)| backlog.open).map(|(endpoint, _)| *endpoint)
     }
 
-    /// Takes a candidate out of the backlog or the due table, before its rows are looked at; `None` if someone has it.
-    pub(crate) fn reserve(&mut self, key: DeliveryKey, application: ApplicationId, origin: Origin, trigger: Trigger) -> Option<LeaseId> {
-        if self.leases.contains_key(&key) || self.gone.contains(&key.endpoint) {
-            return None;
+    /// Takes candidates out of the backlog or the due table before their rows are looked at, so that what is read afterwards stays true; skips those that
+    /// someone has. Where the candidates reach into the backlog, `passed` says from where to where: it goes on behind that next time, in one step with the
+    /// leases, so that no release in between is passed over. `None`: it was lowered since it was read, and is to be read again.
+    pub(crate) fn reserve(
+        &mut self,
+        endpoint: EndpointId,
+        candidates: impl IntoIterator<Item = Candidate>,
+        passed: Option<(MessageId, MessageId)>,
+    ) -> Option<Vec<(Candidate, LeaseId)>> {
+        if self.gone.contains(&endpoint) {
+            return Some(Vec::new());
         }
-        if origin == Origin::Backlog {
-            self.backlogs.entry(key.endpoint).or_default().in_flight.insert(key.message.row().raw());
+        if let Some((from, last)) = passed {
+            let backlog = self.backlogs.get_mut(&endpoint).filter(|backlog| backlog.open && backlog.next == from.row().raw())?;
+            backlog.next = last.row().raw() + 1;
         }
-        Some(self.insert(key, application, origin, trigger, DeliveryState::Pending, Progress::default(), false))
-    }
-
-    /// What the rows said about a reserved delivery.
-    pub(crate) fn confirm(&mut self, key: DeliveryKey, id: LeaseId, state: DeliveryState, progress: Progress, has_row: bool) {
-        if let Some(lease) = self.leases.get_mut(&key).filter(|lease| lease.id == id) {
-            (lease.state, lease.progress, lease.has_row) = (state, progress, has_row);
-        }
-    }
-
-    /// The claim goes on after `last` next time; `false` if someone lowered the cursor since it was read as `from`.
-    pub(crate) fn advance(&mut self, endpoint: EndpointId, from: MessageId, last: MessageId) -> bool {
-        match self.backlogs.get_mut(&endpoint) {
-            Some(backlog) if backlog.open && backlog.next == from.row().raw() => {
-                backlog.next = last.row().raw() + 1;
-                self.step(endpoint);
-                true
+        let mut reserved = Vec::new();
+        for candidate in candidates {
+            let key = DeliveryKey { message: candidate.message, endpoint };
+            if self.leases.contains_key(&key) {
+                continue;
             }
-            _ => false,
+            if candidate.origin == Origin::Backlog {
+                self.backlogs.entry(endpoint).or_default().in_flight.insert(candidate.message.row().raw());
+            }
+            // The rest is not known before the rows are read.
+            let lease = self.new_lease(ApplicationId::from_row(RowId::MIN), candidate.origin, candidate.trigger, Timestamp::ZERO);
+            self.leases.insert(key, lease);
+            reserved.push((candidate, lease.id));
+        }
+        Some(reserved)
+    }
+
+    pub(crate) fn confirm(&mut self, key: DeliveryKey, id: LeaseId, confirmed: Confirmed) {
+        if let Some(lease) = self.leases.get_mut(&key).filter(|lease| lease.id == id) {
+            let Confirmed { application, created_at, state, progress, has_row } = confirmed;
+            *lease = Lease { application, created_at, state, progress, has_row, ..*lease };
         }
     }
 
-    /// There is nothing at or above the cursor: new messages are handed over again.
-    pub(crate) fn close_backlog(&mut self, endpoint: EndpointId) {
-        if let Some(backlog) = self.backlogs.get_mut(&endpoint) {
+    /// Passes over the messages at the head of a backlog that are done or in someone's hands; `rows` says of each, from `from` on, whether it is done.
+    /// `false`: one that waits was found, or the cursor was lowered meanwhile.
+    pub(crate) fn pass_over(&mut self, endpoint: EndpointId, from: MessageId, rows: &[(MessageId, bool)]) -> bool {
+        let leases = &self.leases;
+        let Some(backlog) = self.backlogs.get_mut(&endpoint).filter(|backlog| backlog.open && backlog.next == from.row().raw()) else {
+            return false;
+        };
+        for &(message, done) in rows {
+            if !done && !leases.contains_key(&DeliveryKey { message, endpoint }) {
+                backlog.next = message.row().raw();
+                return false;
+            }
+            backlog.next = message.row().raw() + 1;
+        }
+        true
+    }
+
+    /// Ends the backlog of an endpoint if its cursor still stands at `from` and `is_empty` says that nothing is left from there on: new messages
+    /// are handed over again.
+    pub(crate) fn close_backlog(&mut self, endpoint: EndpointId, from: MessageId, is_empty: impl FnOnce() -> bool) {
+        if let Some(backlog) = self.backlogs.get_mut(&endpoint)
+            && backlog.open
+            && backlog.next == from.row().raw()
+            && is_empty()
+        {
             backlog.open = false;
             self.tidy(endpoint);
+        }
+    }
+
+    /// A delivery that is in nobody's hands, for the writer to end it.
+    pub(crate) fn reserve_to_cancel(&mut self, key: DeliveryKey) -> Option<LeaseId> {
+        if self.leases.contains_key(&key) {
+            return None;
+        }
+        let lease = self.new_lease(ApplicationId::from_row(RowId::MIN), Origin::Canceling, Trigger::Manual, Timestamp::ZERO);
+        self.leases.insert(key, lease);
+        Some(lease.id)
+    }
+
+    /// Another attempt by hand is asked for. `true`: one is under way, and this one follows it.
+    pub(crate) fn ask_again(&mut self, key: DeliveryKey, at: Timestamp) -> bool {
+        match self.leases.get_mut(&key).filter(|lease| lease.trigger == Trigger::Manual && matches!(lease.origin, Origin::Due { .. })) {
+            Some(lease) => {
+                lease.again = Some(lease.again.map_or(at, |earlier| earlier.min(at)));
+                true
+            }
+            None => false,
         }
     }
 
@@ -270,7 +348,7 @@ impl Leases {
                     self.tidy(key.endpoint);
                 }
             }
-            Origin::Held | Origin::Due { .. } => {}
+            Origin::Held | Origin::Due { .. } | Origin::Canceling => {}
         }
     }
 
@@ -290,12 +368,28 @@ impl Leases {
         }
     }
 
+    /// Its deliveries have ended: leases on them are lost, and nothing is handed out any more.
     pub(crate) fn forget_endpoint(&mut self, endpoint: EndpointId) {
         self.gone.insert(endpoint);
+        let lost: Vec<_> = self.leases.iter().filter(|(key, _)| key.endpoint == endpoint).map(|(key, lease)| (*key, *lease)).collect();
+        for (key, lease) in lost {
+            self.leases.remove(&key);
+            self.left(key, lease.origin);
+        }
         if let Some(backlog) = self.backlogs.get_mut(&endpoint) {
             backlog.open = false;
             backlog.in_flight.clear();
             self.to_persist.insert(endpoint);
+        }
+    }
+
+    /// The message is no more: leases on its deliveries are lost.
+    pub(crate) fn forget_message(&mut self, message: MessageId) {
+        let [first, last] = [RowId::MIN, RowId::MAX].map(|row| DeliveryKey { message, endpoint: EndpointId::from_row(row) });
+        let lost: Vec<_> = self.leases.range(first..=last).map(|(key, lease)| (*key, *lease)).collect();
+        for (key, lease) in lost {
+            self.leases.remove(&key);
+            self.left(key, lease.origin);
         }
     }
 

@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     /// Readers hold it while they read; the writer takes it when the log must not grow any more.
     pub(crate) reader_gate: RwLock<()>,
     pub(crate) backup_request: Mutex<Option<BackupRequest>>,
+    pub(crate) backup_running: AtomicBool,
 }
 
 impl Shared {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hookpost_domain::{AttemptId, DeliveryState, EndpointId, Message, MessageId, Progress, RowId, Timestamp};
+use hookpost_domain::{AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, RowId, Timestamp};
 use hookpost_store::IdempotencyKey;
 
 use crate::codec::{Unreadable, put_varint, take_byte, take_varint};
@@ -20,8 +20,11 @@ const TRANSITION: u8 = 2;
 const SAME_APPLICATION: u8 = 1;
 const SAME_TARGETS: u8 = 2;
 const WITH_KEY: u8 = 4;
+/// The clock stood behind the ids when the message was accepted.
+const WITH_TIME: u8 = 8;
 const SAME_ENDPOINT: u8 = 1;
 const WITH_ATTEMPT: u8 = 2;
+const WITH_MINUTE: u8 = 4;
 
 /// What a list is of; the numbers are those of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,6 +141,9 @@ impl Journal {
         if idempotency_key.is_some() {
             flags |= WITH_KEY;
         }
+        if message.created_at != id.created_at() {
+            flags |= WITH_TIME;
+        }
         self.bytes.extend([MESSAGE, flags]);
         put_varint(&mut self.bytes, id.row().raw() - self.last_message);
         self.last_message = id.row().raw();
@@ -156,12 +162,27 @@ impl Journal {
         if let Some(key) = idempotency_key {
             self.bytes.extend(key.0);
         }
+        if flags & WITH_TIME != 0 {
+            put_varint(&mut self.bytes, message.created_at.unix_ms());
+        }
         self.unfinished += targets.len() as i64;
     }
 
-    pub(crate) fn transition(&mut self, message: MessageId, endpoint: EndpointId, attempt: Option<AttemptId>, from: Counted, to: Counted) {
+    pub(crate) fn transition(
+        &mut self,
+        key: DeliveryKey,
+        message_created_at: Timestamp,
+        attempt: Option<AttemptId>,
+        from: Counted,
+        to: Counted,
+    ) {
+        let DeliveryKey { message, endpoint } = key;
         let raw_endpoint = endpoint.row().raw();
+        let minute = minute_of(message_created_at);
         let mut flags = 0;
+        if minute != minute_of(message.created_at()) {
+            flags |= WITH_MINUTE;
+        }
         if raw_endpoint == self.last_endpoint {
             flags |= SAME_ENDPOINT;
         }
@@ -180,6 +201,9 @@ impl Journal {
             put_varint(&mut self.bytes, attempt.row().raw() - self.last_attempt);
             self.last_attempt = attempt.row().raw();
         }
+        if flags & WITH_MINUTE != 0 {
+            put_varint(&mut self.bytes, minute);
+        }
         let open = |counted| i64::from(matches!(counted, Counted::Pending | Counted::Sending));
         self.unfinished += open(to) - open(from);
     }
@@ -197,7 +221,8 @@ fn unzigzag(value: u64) -> i64 {
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     pub(crate) lists: HashMap<(ListKind, u64), Vec<Entry>, FastHash>,
-    pub(crate) keys: HashMap<[u8; 16], MessageId, FastHash>,
+    /// The message that a key made, and when.
+    pub(crate) keys: HashMap<[u8; 16], (MessageId, Timestamp), FastHash>,
     pub(crate) counters: HashMap<(u64, u64), Counts, FastHash>,
     /// List entries and keys.
     pub(crate) weight: usize,
@@ -222,8 +247,7 @@ impl Tail {
         self.weight += 1;
     }
 
-    fn count(&mut self, endpoint: u64, message: u64, counted: Counted, by: i64) {
-        let minute = minute_of(RowId::from_raw(message).created_at());
+    fn count(&mut self, endpoint: u64, minute: u64, counted: Counted, by: i64) {
         self.counters.entry((endpoint, minute)).or_default().change(counted, by);
     }
 
@@ -267,14 +291,15 @@ impl JournalReader {
         }
         tail.push(ListKind::MessagesOfApplication, self.application, (id, 0));
         tail.push(ListKind::PayloadsByExpiry, expiry_minute, (id, 0));
+        let key = if flags & WITH_KEY != 0 { Some(take_chunk(bytes)?) } else { None };
+        let id_time = RowId::from_raw(id).created_at();
+        let created_at = if flags & WITH_TIME != 0 { Timestamp::from_unix_ms(take_varint(bytes)?) } else { id_time };
         for &target in &self.targets {
             tail.push(ListKind::MessagesOfEndpoint, target, (id, 0));
-            tail.count(target, id, Counted::Pending, 1);
+            tail.count(target, minute_of(created_at), Counted::Pending, 1);
         }
-        if flags & WITH_KEY != 0 {
-            let (key, rest) = bytes.split_first_chunk()?;
-            *bytes = rest;
-            tail.keys.insert(*key, MessageId::from_row(RowId::from_raw(id)));
+        if let Some(key) = key {
+            tail.keys.insert(key, (MessageId::from_row(RowId::from_raw(id)), created_at));
             tail.weight += 1;
         }
         Some(())
@@ -295,22 +320,28 @@ impl JournalReader {
         }
         let from = *Counted::ALL.get(usize::from(counted >> 4))?;
         let to = *Counted::ALL.get(usize::from(counted & 15))?;
+        let id_minute = minute_of(RowId::from_raw(message).created_at());
+        let minute = if flags & WITH_MINUTE != 0 { take_varint(bytes)? } else { id_minute };
         if from != to {
-            tail.count(self.endpoint, message, from, -1);
-            tail.count(self.endpoint, message, to, 1);
+            tail.count(self.endpoint, minute, from, -1);
+            tail.count(self.endpoint, minute, to, 1);
         }
         Some(())
     }
 }
 
-fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
-    let (value, rest) = bytes.split_first_chunk()?;
+fn take_chunk<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (chunk, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
-    Some(u64::from_le_bytes(*value))
+    Some(*chunk)
+}
+
+fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
+    take_chunk(bytes).map(u64::from_le_bytes)
 }
 
 /// A tail that grows no more and is being written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Frozen {
     pub(crate) tail: Tail,
     /// The last row of `tail_log` that it was made of.
@@ -331,7 +362,7 @@ impl Tails {
         self.frozen.iter().map(|frozen| &frozen.tail).chain(std::iter::once(&self.live))
     }
 
-    pub(crate) fn message_of_key(&self, key: IdempotencyKey) -> Option<MessageId> {
+    pub(crate) fn message_of_key(&self, key: IdempotencyKey) -> Option<(MessageId, Timestamp)> {
         self.parts().rev().find_map(|tail| tail.keys.get(&key.0).copied())
     }
 }

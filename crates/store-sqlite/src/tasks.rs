@@ -1,6 +1,5 @@
-//! Background tasks: rows that are asked for by tenant, status and kind.
+//! Background tasks: rows that are asked for by tenant, kind, and the status as it is shown.
 
-use hookpost_domain::task::{TaskStatus, TaskWork};
 use hookpost_domain::{BackgroundTask, TaskId};
 use hookpost_store::{Change, WriteError};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -13,8 +12,8 @@ pub(crate) fn create(context: &mut WriteContext<'_>, task: &BackgroundTask) -> R
     context.connection.prepare_cached("INSERT INTO task (id, org, status, kind, data) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
         task.id.row().as_i64(),
         task.org.as_str(),
-        status_name(task.status),
-        kind_name(&task.work),
+        task.status.as_str(),
+        task.work.kind(),
         rows::to_json(task)?
     ])?;
     Ok(Written::new(()))
@@ -30,7 +29,7 @@ pub(crate) fn update(
     context
         .connection
         .prepare_cached("UPDATE task SET status = ?2, data = ?3 WHERE id = ?1")?
-        .execute(params![id.row().as_i64(), status_name(task.status), rows::to_json(&task)?])?;
+        .execute(params![id.row().as_i64(), task.status.as_str(), rows::to_json(&task)?])?;
     Ok(Written::new(task))
 }
 
@@ -40,23 +39,4 @@ pub(crate) fn get(connection: &Connection, id: TaskId) -> Result<Option<Backgrou
         .query_row([id.row().as_i64()], |row| Ok(rows::json_column(row)))
         .optional()?
         .transpose()
-}
-
-pub(crate) fn status_name(status: TaskStatus) -> &'static str {
-    match status {
-        TaskStatus::Running => "running",
-        TaskStatus::Finished => "finished",
-        TaskStatus::Failed => "failed",
-        TaskStatus::Canceled => "canceled",
-    }
-}
-
-/// As [`hookpost_store::catalog::TaskFilter::kind`] names it.
-fn kind_name(work: &TaskWork) -> &'static str {
-    match work {
-        TaskWork::Recover { .. } => "endpoint.recover",
-        TaskWork::ReplayMissing { .. } => "endpoint.replay",
-        TaskWork::BulkReplay { .. } => "endpoint.bulk-replay",
-        TaskWork::ExpungeAllContents { .. } => "application.purge_content",
-    }
 }

@@ -81,7 +81,7 @@ pub(crate) struct Batch {
     pub(crate) ended: Vec<EndedLease>,
     finishes: Vec<Finish>,
     persist: Persist,
-    pub(crate) new_keys: HashMap<[u8; 16], MessageId, FastHash>,
+    pub(crate) new_keys: HashMap<[u8; 16], (MessageId, Timestamp), FastHash>,
 }
 
 enum Exit {

@@ -23,10 +23,9 @@ CREATE TABLE delivery (
 CREATE TABLE attempt (
     message INTEGER NOT NULL,
     endpoint INTEGER NOT NULL,
-    number INTEGER NOT NULL,
     id INTEGER NOT NULL,
     data BLOB NOT NULL,
-    PRIMARY KEY (message, endpoint, number)
+    PRIMARY KEY (message, endpoint, id)
 ) STRICT, WITHOUT ROWID;
 
 -- What is to be attempted at a time: retries, deliver_at, manual sends.
@@ -36,6 +35,14 @@ CREATE TABLE due (
     message INTEGER NOT NULL,
     trigger INTEGER NOT NULL,
     PRIMARY KEY (endpoint, at_ms, message, trigger)
+) STRICT, WITHOUT ROWID;
+
+-- The one attempt by hand that is asked for of a delivery; it stands in `due` too.
+CREATE TABLE manual (
+    message INTEGER NOT NULL,
+    endpoint INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (message, endpoint)
 ) STRICT, WITHOUT ROWID;
 
 -- Endpoints whose pending deliveries from `cursor` on wait on disk. No row per delivery.
@@ -90,7 +97,8 @@ CREATE TABLE counter (
 
 CREATE TABLE idempotency (
     key BLOB PRIMARY KEY,
-    message INTEGER NOT NULL
+    message INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE kept_answer (

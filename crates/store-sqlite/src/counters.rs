@@ -1,0 +1,71 @@
+//! Deliveries by status, per endpoint and minute: the table, and what the tail adds to it.
+
+use std::ops::Range;
+
+use hookpost_domain::EndpointId;
+use rusqlite::{Connection, params};
+
+use crate::error::StoreError;
+use crate::flush::counter_chunk;
+use crate::schema::meta;
+use crate::shared::Shared;
+use crate::tail::{Counts, Tail};
+
+/// The sum over the minutes. Counters in memory are differences to the table, so both must be of one moment: the table says how much of
+/// the frozen tail is in it, and where that does not fit what was copied from memory, it is looked at again.
+pub(crate) fn of_endpoint(shared: &Shared, connection: &Connection, endpoint: EndpointId, minutes: Range<u64>) -> Result<Counts, StoreError> {
+    let raw = endpoint.row().raw();
+    loop {
+        let (mut counts, frozen, last_frozen_seq) = {
+            let tails = shared.tails.read();
+            let frozen = tails.frozen.as_ref().map(|frozen| (frozen.seq, in_tail(&frozen.tail, raw, &minutes)));
+            (in_tail(&tails.live, raw, &minutes), frozen, tails.last_frozen_seq)
+        };
+        let (frozen_seq, frozen_done, stored) = in_one_snapshot(connection, |connection| {
+            let frozen_seq = meta::number(connection, meta::FROZEN_SEQ)?;
+            Ok((frozen_seq, meta::number(connection, meta::FROZEN_DONE)?, in_table(connection, raw, &minutes)?))
+        })?;
+        if frozen_seq > last_frozen_seq {
+            continue;
+        }
+        if let Some((seq, frozen)) = frozen {
+            let is_stored = frozen_seq == seq && counter_chunk(raw) < frozen_done as usize;
+            if !is_stored {
+                counts.add(frozen);
+            }
+        }
+        counts.add(stored);
+        return Ok(counts);
+    }
+}
+
+/// The writer is within a transaction already.
+fn in_one_snapshot<T>(connection: &Connection, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    if !connection.is_autocommit() {
+        return read(connection);
+    }
+    let snapshot = connection.unchecked_transaction()?;
+    read(&snapshot)
+}
+
+fn in_tail(tail: &Tail, endpoint: u64, minutes: &Range<u64>) -> Counts {
+    let mut counts = Counts::default();
+    for ((owner, minute), change) in &tail.counters {
+        if *owner == endpoint && minutes.contains(minute) {
+            counts.add(*change);
+        }
+    }
+    counts
+}
+
+fn in_table(connection: &Connection, endpoint: u64, minutes: &Range<u64>) -> Result<Counts, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT coalesce(sum(pending), 0), coalesce(sum(sending), 0), coalesce(sum(success), 0), coalesce(sum(fail), 0),
+                 coalesce(sum(canceled), 0)
+             FROM counter WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3",
+        )?
+        .query_row(params![endpoint as i64, minutes.start as i64, minutes.end as i64], |row| {
+            Ok(Counts([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
+        })?)
+}

@@ -1,0 +1,376 @@
+//! What happened: lists, states, counts. All of it is read on the reading threads.
+
+use async_trait::async_trait;
+use hookpost_domain::delivery::{AttemptOutcome, ResponseBody};
+use hookpost_domain::id::MessageKind;
+use hookpost_domain::{
+    ApplicationId, AttemptId, Delivery, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, RowId, Timestamp,
+    limits,
+};
+use hookpost_store::history::{
+    AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, RetentionPolicy, ScannedPage, StoredAttempt,
+};
+use hookpost_store::page::Cursor;
+use hookpost_store::{History, Listed, Order, PageRequest, Reference, Unavailable};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::SqliteStore;
+use crate::codec::{decode_attempt, decode_delivery, encode_attempt, encode_delivery, endpoint_id, message_id};
+use crate::command::{Failed, Written};
+use crate::error::StoreError;
+use crate::paging::list;
+use crate::posting::{self, Span};
+use crate::shared::Shared;
+use crate::tail::{Counts, Entry, ListKind, minute_of};
+use crate::{counters, messages, retention};
+
+/// Ids that are read from a list at a time.
+const CHUNK: usize = 256;
+
+#[async_trait]
+impl History for SqliteStore {
+    async fn message(&self, application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable> {
+        let event_id = match reference {
+            Reference::Id(id) => Err(id),
+            Reference::Uid(uid) => Ok(uid.to_owned()),
+        };
+        self.read(move |connection, _| {
+            let id = match event_id {
+                Err(id) => Some(id),
+                Ok(event_id) => connection
+                    .prepare_cached("SELECT message FROM event_id WHERE application = ?1 AND event_id = ?2")?
+                    .query_row(params![application.row().as_i64(), event_id], |row| Ok(message_id(row.get(0)?)))
+                    .optional()?,
+            };
+            let message = id.map(|id| messages::load(connection, id)).transpose()?.flatten();
+            Ok(message.filter(|message| message.application == application))
+        })
+        .await
+    }
+
+    async fn messages(
+        &self,
+        application: ApplicationId,
+        filter: MessageFilter,
+        page: PageRequest<MessageId>,
+    ) -> Result<ScannedPage<Message, MessageId>, Unavailable> {
+        self.read(move |connection, shared| {
+            let ids = Ids { connection, shared, kind: ListKind::MessagesOfApplication, owner: application.row() };
+            scan(&page, MessageId::row, ids, |(id, _)| {
+                let id = MessageId::from_row(RowId::from_raw(id));
+                let Some(header) = messages::load_header(connection, id)? else { return Ok(None) };
+                if filter.matches(&header) { messages::load(connection, id) } else { Ok(None) }
+            })
+        })
+        .await
+    }
+
+    async fn delivery(&self, key: DeliveryKey) -> Result<Option<Delivery>, Unavailable> {
+        self.read(move |connection, shared| {
+            let row = crate::claim::delivery_state(connection, key)?;
+            let is_routed = row.is_some()
+                || messages::load_header(connection, key.message)?
+                    .is_some_and(|message| message.content.routing.targets.contains(&key.endpoint));
+            Ok(is_routed.then(|| as_seen(shared, key, row)))
+        })
+        .await
+    }
+
+    async fn deliveries_of_message(&self, message: MessageId, page: PageRequest<EndpointId>) -> Result<Listed<Delivery>, Unavailable> {
+        self.read(move |connection, shared| {
+            let snapshot = connection.unchecked_transaction()?;
+            let mut rows = std::collections::BTreeMap::new();
+            if let Some(header) = messages::load_header(&snapshot, message)? {
+                rows.extend(header.content.routing.targets.iter().map(|endpoint| (*endpoint, None)));
+            }
+            let mut statement = snapshot.prepare_cached("SELECT endpoint, data FROM delivery WHERE message = ?1")?;
+            let mut found = statement.query([message.row().as_i64()])?;
+            while let Some(row) = found.next()? {
+                let state = crate::codec::decode_delivery_state(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+                rows.insert(endpoint_id(row.get(0)?), Some(state));
+            }
+            let rows = rows.into_iter().map(|(endpoint, row)| (endpoint, as_seen(shared, DeliveryKey { message, endpoint }, row)));
+            Ok(page.cut(rows))
+        })
+        .await
+    }
+
+    async fn messages_of_endpoint(
+        &self,
+        endpoint: EndpointId,
+        filter: DeliveryFilter,
+        page: PageRequest<MessageId>,
+    ) -> Result<ScannedPage<(Message, Delivery), MessageId>, Unavailable> {
+        self.read(move |connection, shared| {
+            let ids = Ids { connection, shared, kind: ListKind::MessagesOfEndpoint, owner: endpoint.row() };
+            scan(&page, MessageId::row, ids, |(id, _)| {
+                let id = MessageId::from_row(RowId::from_raw(id));
+                let key = DeliveryKey { message: id, endpoint };
+                let Some(header) = messages::load_header(connection, id)? else { return Ok(None) };
+                let delivery = as_seen(shared, key, crate::claim::delivery_state(connection, key)?);
+                if !filter.matches(&header, &delivery) {
+                    return Ok(None);
+                }
+                Ok(messages::load(connection, id)?.map(|message| (message, delivery)))
+            })
+        })
+        .await
+    }
+
+    async fn attempt(&self, message: MessageId, id: AttemptId) -> Result<Option<StoredAttempt>, Unavailable> {
+        self.read(move |connection, _| Ok(attempts_of(connection, message, None)?.into_iter().find(|attempt| attempt.id == id))).await
+    }
+
+    async fn attempts_of_message(
+        &self,
+        message: MessageId,
+        filter: AttemptFilter,
+        page: PageRequest<AttemptId>,
+    ) -> Result<ScannedPage<StoredAttempt, AttemptId>, Unavailable> {
+        self.read(move |connection, _| {
+            let Some(header) = messages::load_header(connection, message)? else {
+                return Ok(ScannedPage { items: Vec::new(), done: true, next: None });
+            };
+            let attempts = attempts_of(connection, message, filter.endpoint)?;
+            let rows = attempts.into_iter().map(|attempt| (attempt.id, attempt));
+            Ok(page.scan(rows, limits::PAGE_ROWS_SCANNED_MAX, |attempt| filter.matches(&header, attempt)))
+        })
+        .await
+    }
+
+    async fn attempts_of_endpoint(
+        &self,
+        endpoint: EndpointId,
+        filter: AttemptFilter,
+        page: PageRequest<AttemptId>,
+    ) -> Result<ScannedPage<StoredAttempt, AttemptId>, Unavailable> {
+        self.read(move |connection, shared| {
+            let ids = Ids { connection, shared, kind: ListKind::AttemptsOfEndpoint, owner: endpoint.row() };
+            scan(&page, AttemptId::row, ids, |(id, message)| {
+                let (id, message) = (AttemptId::from_row(RowId::from_raw(id)), MessageId::from_row(RowId::from_raw(message)));
+                let Some(header) = messages::load_header(connection, message)? else { return Ok(None) };
+                let attempt = one_attempt(connection, DeliveryKey { message, endpoint }, id)?;
+                Ok(attempt.filter(|attempt| filter.matches(&header, attempt)))
+            })
+        })
+        .await
+    }
+
+    async fn endpoint_counts(&self, endpoint: EndpointId, since: Timestamp, until: Timestamp) -> Result<EndpointCounts, Unavailable> {
+        self.read(move |connection, shared| {
+            let until_minute = until.unix_ms().div_ceil(60_000);
+            let Counts(counts) = counters::of_endpoint(shared, connection, endpoint, minute_of(since)..until_minute)?;
+            let [pending, sending, success, fail, canceled] = counts.map(|count| u64::try_from(count).unwrap_or_default());
+            // What a deleted endpoint left open has ended with it.
+            Ok(if shared.leases.lock().is_gone(endpoint) {
+                EndpointCounts { success, pending: 0, sending: 0, fail, canceled: canceled + pending + sending }
+            } else {
+                EndpointCounts { success, pending, sending, fail, canceled }
+            })
+        })
+        .await
+    }
+
+    async fn expunge_message(&self, application: ApplicationId, message: MessageId) -> Result<bool, Unavailable> {
+        self.shared
+            .write(move |context| -> Result<_, Failed<Unavailable>> {
+                let changed = context
+                    .connection
+                    .prepare_cached("UPDATE message SET payload = NULL WHERE id = ?1 AND application = ?2")?
+                    .execute(params![message.row().as_i64(), application.row().as_i64()])?;
+                Ok(Written::new(changed > 0))
+            })
+            .await
+    }
+
+    async fn expunge_attempt(&self, message: MessageId, id: AttemptId) -> Result<bool, Unavailable> {
+        self.shared
+            .write(move |context| -> Result<_, Failed<Unavailable>> { Ok(Written::new(expunge_attempt(context.connection, message, id)?)) })
+            .await
+    }
+
+    async fn forget(&self, policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable> {
+        retention::forget(self, policy, now).await
+    }
+}
+
+/// A delivery as it is shown: without a row it is pending, and what a deleted endpoint left open has ended.
+fn as_seen(shared: &Shared, key: DeliveryKey, row: Option<(DeliveryState, Progress)>) -> Delivery {
+    let (mut state, progress) = row.unwrap_or((DeliveryState::Pending, Progress::default()));
+    if !state.is_final() && shared.leases.lock().is_gone(key.endpoint) {
+        state = DeliveryState::Canceled { reason: Reason::EndpointDeleted };
+    }
+    Delivery { key, state, progress }
+}
+
+/// A list of ids, in pieces.
+#[derive(Clone, Copy)]
+struct Ids<'a> {
+    connection: &'a Connection,
+    shared: &'a Shared,
+    kind: ListKind,
+    owner: RowId,
+}
+
+impl Ids<'_> {
+    fn next(&self, span: Span, ascending: bool, count: usize) -> Result<Vec<Entry>, StoreError> {
+        let read = if ascending { posting::ascending } else { posting::descending };
+        let mut entries = read(self.connection, &self.shared.tails, self.kind, self.owner.raw(), span, count)?;
+        if self.kind == ListKind::MessagesOfEndpoint {
+            // The few that were sent there later, out of the order in which they came.
+            let sql = if ascending {
+                "SELECT message FROM added_target WHERE endpoint = ?1 AND message >= ?2 AND message <= ?3 ORDER BY message LIMIT ?4"
+            } else {
+                "SELECT message FROM added_target WHERE endpoint = ?1 AND message >= ?2 AND message <= ?3 ORDER BY message DESC LIMIT ?4"
+            };
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let bounds = params![self.owner.as_i64(), span.lowest as i64, span.highest as i64, count as i64];
+            let added: Vec<Entry> = statement.query_map(bounds, |row| Ok((row.get::<_, i64>(0)? as u64, 0)))?.collect::<Result<_, _>>()?;
+            if !added.is_empty() {
+                entries.extend(added);
+                entries.sort_unstable();
+                if !ascending {
+                    entries.reverse();
+                }
+                entries.truncate(count);
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// Looks through a list from the cursor on, until the page is full or so many were looked at that it is better to answer.
+fn scan<T, C: Clone>(
+    page: &PageRequest<C>,
+    row: impl Fn(C) -> RowId,
+    ids: Ids<'_>,
+    mut load_matching: impl FnMut(Entry) -> Result<Option<T>, StoreError>,
+) -> Result<ScannedPage<T, C>, StoreError>
+where
+    C: From<RowId>,
+{
+    let backwards = matches!(page.cursor, Some(Cursor::Before(_)));
+    let ascending = (page.order == Order::Ascending) != backwards;
+    let mut span = Span::ALL;
+    if let Some(Cursor::After(cursor) | Cursor::Before(cursor)) = page.cursor.clone() {
+        let cursor = row(cursor).raw();
+        if ascending { span.lowest = cursor.saturating_add(1) } else { span.highest = cursor.saturating_sub(1) }
+    }
+    let mut found = ScannedPage { items: Vec::new(), done: false, next: None };
+    let mut looked_at = 0;
+    'list: loop {
+        // One more than the page, to know whether it is the last: often all that is needed.
+        let count = if looked_at == 0 { (page.limit + 1).min(CHUNK) } else { CHUNK };
+        let entries = ids.next(span, ascending, count)?;
+        for &entry in &entries {
+            if looked_at == limits::PAGE_ROWS_SCANNED_MAX {
+                if found.items.len() < page.limit {
+                    let last = if ascending { span.lowest - 1 } else { span.highest + 1 };
+                    found.next = Some(C::from(RowId::from_raw(last)));
+                }
+                break 'list;
+            }
+            looked_at += 1;
+            if ascending { span.lowest = entry.0 + 1 } else { span.highest = entry.0.saturating_sub(1) }
+            if let Some(item) = load_matching(entry)? {
+                if found.items.len() == page.limit {
+                    break 'list;
+                }
+                found.items.push(item);
+            }
+        }
+        if entries.len() < count {
+            found.done = true;
+            break;
+        }
+    }
+    if backwards {
+        found.items.reverse();
+    }
+    Ok(found)
+}
+
+/// All attempts of a message (at one endpoint, where it is given), oldest first.
+fn attempts_of(connection: &Connection, message: MessageId, endpoint: Option<EndpointId>) -> Result<Vec<StoredAttempt>, StoreError> {
+    let raw_message = message.row().as_i64();
+    let [first, last] = endpoint.map_or([0, i64::MAX], |endpoint| [endpoint.row().as_i64(); 2]);
+    let snapshot = connection.unchecked_transaction()?;
+    let mut attempts = Vec::new();
+    {
+        let mut statement = snapshot.prepare_cached("SELECT endpoint, data FROM delivery WHERE message = ?1 AND endpoint BETWEEN ?2 AND ?3")?;
+        let mut rows = statement.query(params![raw_message, first, last])?;
+        while let Some(row) = rows.next()? {
+            let key = DeliveryKey { message, endpoint: endpoint_id(row.get(0)?) };
+            if let Some((id, attempt)) = decode_delivery(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?.last {
+                attempts.push(StoredAttempt { id, key, attempt: decode_attempt(&attempt)? });
+            }
+        }
+        let mut statement =
+            snapshot.prepare_cached("SELECT endpoint, id, data FROM attempt WHERE message = ?1 AND endpoint BETWEEN ?2 AND ?3")?;
+        let mut rows = statement.query(params![raw_message, first, last])?;
+        while let Some(row) = rows.next()? {
+            let key = DeliveryKey { message, endpoint: endpoint_id(row.get(0)?) };
+            let id = AttemptId::from_row(RowId::from_i64(row.get(1)?));
+            let attempt = decode_attempt(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)?;
+            attempts.push(StoredAttempt { id, key, attempt });
+        }
+    }
+    attempts.sort_unstable_by_key(|attempt| attempt.id);
+    Ok(attempts)
+}
+
+fn one_attempt(connection: &Connection, key: DeliveryKey, id: AttemptId) -> Result<Option<StoredAttempt>, StoreError> {
+    let snapshot = connection.unchecked_transaction()?;
+    let (raw_message, raw_endpoint) = (key.message.row().as_i64(), key.endpoint.row().as_i64());
+    let delivery: Option<Vec<u8>> = snapshot
+        .prepare_cached("SELECT data FROM delivery WHERE message = ?1 AND endpoint = ?2")?
+        .query_row(params![raw_message, raw_endpoint], |row| row.get(0))
+        .optional()?;
+    let last = delivery.map(|row| decode_delivery(&row)).transpose()?.and_then(|row| row.last);
+    let data = match last {
+        Some((last_id, data)) if last_id == id => Some(data),
+        _ => snapshot
+            .prepare_cached("SELECT data FROM attempt WHERE message = ?1 AND endpoint = ?2 AND id = ?3")?
+            .query_row(params![raw_message, raw_endpoint, id.row().as_i64()], |row| row.get(0))
+            .optional()?,
+    };
+    Ok(data.map(|data| Ok::<_, StoreError>(StoredAttempt { id, key, attempt: decode_attempt(&data)? })).transpose()?)
+}
+
+fn expunge_attempt(connection: &Connection, message: MessageId, id: AttemptId) -> Result<bool, StoreError> {
+    let raw_message = message.row().as_i64();
+    let deliveries: Vec<(i64, Vec<u8>)> = connection
+        .prepare_cached("SELECT endpoint, data FROM delivery WHERE message = ?1")?
+        .query_map([raw_message], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (raw_endpoint, data) in deliveries {
+        let row = decode_delivery(&data)?;
+        if let Some((last, attempt)) = row.last.filter(|(last, _)| *last == id) {
+            let mut data = Vec::new();
+            encode_delivery(row.state, row.progress, Some((last, &without_body(&attempt)?)), &mut data);
+            connection
+                .prepare_cached("UPDATE delivery SET data = ?3 WHERE message = ?1 AND endpoint = ?2")?
+                .execute(params![raw_message, raw_endpoint, data])?;
+            return Ok(true);
+        }
+    }
+    let earlier: Option<(i64, Vec<u8>)> = connection
+        .prepare_cached("SELECT endpoint, data FROM attempt WHERE message = ?1 AND id = ?2")?
+        .query_row(params![raw_message, id.row().as_i64()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((raw_endpoint, attempt)) = earlier else { return Ok(false) };
+    connection
+        .prepare_cached("UPDATE attempt SET data = ?4 WHERE message = ?1 AND endpoint = ?2 AND id = ?3")?
+        .execute(params![raw_message, raw_endpoint, id.row().as_i64(), without_body(&attempt)?])?;
+    Ok(true)
+}
+
+fn without_body(attempt: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let mut attempt = decode_attempt(attempt)?;
+    if let AttemptOutcome::Response(response) = &mut attempt.outcome {
+        response.body = ResponseBody::Expunged;
+    }
+    let mut bytes = Vec::new();
+    encode_attempt(&attempt, &mut bytes);
+    Ok(bytes)
+}

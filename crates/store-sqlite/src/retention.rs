@@ -1,0 +1,1 @@
+//! Forgetting what is past its time, in small pieces.
