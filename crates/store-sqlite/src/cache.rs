@@ -95,7 +95,8 @@ impl CatalogCache {
     pub(crate) fn application_of_uid(&self, org: &OrgId, uid: &str) -> Option<Arc<ApplicationView>> {
         let id = self.uids.get(&(org.clone(), uid.to_owned()))?;
         // A uid may have been given to another since: the view says whose it is now.
-        self.application(id).filter(|view| view.application.org == *org && view.application.uid.as_ref().is_some_and(|own| own.as_str() == uid))
+        self.application(id)
+            .filter(|view| view.application.org == *org && view.application.uid.as_ref().is_some_and(|own| own.as_str() == uid))
     }
 
     /// Registers a load; to be called before the rows are read. The ticket goes to `loaded_…`.

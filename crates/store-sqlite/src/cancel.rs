@@ -57,7 +57,8 @@ pub(crate) fn choose(
                 go_on = consider(earlier, true)?;
             }
             let is_due = due.next_if_eq(&message).is_some();
-            let waits = is_due || matches!(delivery_state(connection, DeliveryKey { message, endpoint })?, None | Some((DeliveryState::Pending, _)));
+            let waits = is_due
+                || matches!(delivery_state(connection, DeliveryKey { message, endpoint })?, None | Some((DeliveryState::Pending, _)));
             go_on = go_on && consider(message, waits)?;
             if !go_on {
                 break;
@@ -126,9 +127,11 @@ fn end_one(context: &mut WriteContext<'_>, key: DeliveryKey, reason: Reason) -> 
     let (before, progress) = match old {
         None => {
             encode_delivery(state, Default::default(), None, &mut row);
-            connection
-                .prepare_cached("INSERT INTO delivery (message, endpoint, data) VALUES (?1, ?2, ?3)")?
-                .execute(params![raw_message, raw_endpoint, row])?;
+            connection.prepare_cached("INSERT INTO delivery (message, endpoint, data) VALUES (?1, ?2, ?3)")?.execute(params![
+                raw_message,
+                raw_endpoint,
+                row
+            ])?;
             (DeliveryState::Pending, Default::default())
         }
         Some(old) => {
@@ -141,9 +144,11 @@ fn end_one(context: &mut WriteContext<'_>, key: DeliveryKey, reason: Reason) -> 
             }
             let last = old.last.as_ref().map(|(id, attempt)| (*id, attempt.as_slice()));
             encode_delivery(state, old.progress, last, &mut row);
-            connection
-                .prepare_cached("UPDATE delivery SET data = ?3 WHERE message = ?1 AND endpoint = ?2")?
-                .execute(params![raw_message, raw_endpoint, row])?;
+            connection.prepare_cached("UPDATE delivery SET data = ?3 WHERE message = ?1 AND endpoint = ?2")?.execute(params![
+                raw_message,
+                raw_endpoint,
+                row
+            ])?;
             (old.state, old.progress)
         }
     };

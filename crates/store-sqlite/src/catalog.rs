@@ -34,7 +34,11 @@ impl Catalog for SqliteStore {
         self.shared.catalog.version()
     }
 
-    async fn application(&self, org: &OrgId, reference: Reference<'_, ApplicationKind>) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
+    async fn application(
+        &self,
+        org: &OrgId,
+        reference: Reference<'_, ApplicationKind>,
+    ) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
         let view = match reference {
             Reference::Id(id) => self.application_by_id(id).await?,
             Reference::Uid(uid) => match self.shared.catalog.application_of_uid(org, uid) {
@@ -79,15 +83,14 @@ impl Catalog for SqliteStore {
         self.shared
             .write(move |context| {
                 check_application_uid(context.connection, &application)?;
-                context
-                    .connection
-                    .prepare_cached("INSERT INTO application (id, org, uid, data) VALUES (?1, ?2, ?3, ?4)")?
-                    .execute(params![
+                context.connection.prepare_cached("INSERT INTO application (id, org, uid, data) VALUES (?1, ?2, ?3, ?4)")?.execute(
+                    params![
                         application.id.row().as_i64(),
                         application.org.as_str(),
                         application.uid.as_ref().map(|uid| uid.as_str()),
                         rows::to_json(&application)?
-                    ])?;
+                    ],
+                )?;
                 // Not cached yet: the first who asks loads it. A load under way would keep its absence.
                 Ok(Written::and((), move |shared| shared.catalog.patch_application(application.id, |_| Some(()))))
             })
@@ -271,10 +274,11 @@ impl Catalog for SqliteStore {
                     .transpose()?;
                 let Some(mut event_type) = found else { return refuse(WriteError::NotFound) };
                 change(&mut event_type).map_err(|refusal| Refusal::Refused(refusal.into()))?;
-                context
-                    .connection
-                    .prepare_cached("UPDATE event_type SET data = ?3 WHERE org = ?1 AND name = ?2")?
-                    .execute(params![org.as_str(), name, rows::to_json(&event_type)?])?;
+                context.connection.prepare_cached("UPDATE event_type SET data = ?3 WHERE org = ?1 AND name = ?2")?.execute(params![
+                    org.as_str(),
+                    name,
+                    rows::to_json(&event_type)?
+                ])?;
                 let changed = Arc::new(event_type.clone());
                 Ok(Written::and(event_type, move |shared| {
                     shared.catalog.patch_event_type(&changed.org, &changed.name, Some(&changed));
@@ -400,7 +404,8 @@ impl Catalog for SqliteStore {
         self.read(move |connection, _| {
             let status = filter.status.map(TaskStatus::as_str);
             let org = org.as_ref().map(OrgId::as_str);
-            let select = "SELECT data FROM task WHERE (?1 IS NULL OR org = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR kind = ?3)";
+            let select =
+                "SELECT data FROM task WHERE (?1 IS NULL OR org = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR kind = ?3)";
             list(page, |walk| select_json(connection, select, &[&org, &status, &filter.kind], ids(walk, TaskId::row)))
         })
         .await
@@ -490,17 +495,21 @@ fn load_api_key(connection: &Connection, key_sha256: [u8; 32]) -> Result<Option<
 
 fn check_application_uid(connection: &Connection, application: &Application) -> Result<(), Refusal> {
     let Some(uid) = &application.uid else { return Ok(()) };
-    let taken = connection
-        .prepare_cached("SELECT 1 FROM application WHERE org = ?1 AND uid = ?2 AND id <> ?3")?
-        .exists(params![application.org.as_str(), uid.as_str(), application.id.row().as_i64()])?;
+    let taken = connection.prepare_cached("SELECT 1 FROM application WHERE org = ?1 AND uid = ?2 AND id <> ?3")?.exists(params![
+        application.org.as_str(),
+        uid.as_str(),
+        application.id.row().as_i64()
+    ])?;
     if taken { refuse(WriteError::Conflict { field: "uid" }) } else { Ok(()) }
 }
 
 fn check_endpoint_uid(connection: &Connection, endpoint: &Endpoint) -> Result<(), Refusal> {
     let Some(uid) = &endpoint.uid else { return Ok(()) };
-    let taken = connection
-        .prepare_cached("SELECT 1 FROM endpoint WHERE application = ?1 AND uid = ?2 AND id <> ?3")?
-        .exists(params![endpoint.application.row().as_i64(), uid.as_str(), endpoint.id.row().as_i64()])?;
+    let taken = connection.prepare_cached("SELECT 1 FROM endpoint WHERE application = ?1 AND uid = ?2 AND id <> ?3")?.exists(params![
+        endpoint.application.row().as_i64(),
+        uid.as_str(),
+        endpoint.id.row().as_i64()
+    ])?;
     if taken { refuse(WriteError::Conflict { field: "uid" }) } else { Ok(()) }
 }
 

@@ -88,9 +88,9 @@ impl Claim<'_> {
     fn ordered(&mut self) -> Result<(), StoreError> {
         let endpoint = self.request.endpoint.row().as_i64();
         let now_ms = self.now.unix_ms() as i64;
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT at_ms, message, trigger FROM due WHERE endpoint = ?1 AND at_ms <= ?2 ORDER BY at_ms, message, trigger LIMIT ?3")?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT at_ms, message, trigger FROM due WHERE endpoint = ?1 AND at_ms <= ?2 ORDER BY at_ms, message, trigger LIMIT ?3",
+        )?;
         let due: Vec<Candidate> = statement
             .query_map(params![endpoint, now_ms, ORDERED_DUE_ROWS_MAX], due_candidate)?
             .collect::<Result<Result<Vec<_>, _>, _>>()??;
@@ -128,7 +128,10 @@ impl Claim<'_> {
                 }
             }
             if merged.is_empty() {
-                if ended && !held && let Some(from) = from {
+                if ended
+                    && !held
+                    && let Some(from) = from
+                {
                     close_if_empty(self.shared, self.request.endpoint, from);
                 }
                 return Ok(());
@@ -231,7 +234,7 @@ impl Claim<'_> {
                 continue;
             }
             let (application, created_at) = (message.application, message.created_at);
-            seen.push(Seen::Taken(Confirmed { application, created_at, state, progress, has_row }));
+            seen.push(Seen::Taken(Confirmed { created_at, state, progress, has_row }));
             self.bytes += message.content.payload.as_ref().map_or(0, |payload| payload.len());
             let trigger = candidate.trigger;
             self.claimed.deliveries.push(LeasedDelivery { key, lease, application, message, state, progress, trigger });

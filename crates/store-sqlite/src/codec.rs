@@ -325,7 +325,6 @@ numbered! { error_kind_number, error_kind_of_number, TransportErrorKind, "transp
     0 BlockedAddress, 1 Dns, 2 Connect, 3 Tls, 4 Timeout, 5 Protocol, 6 InvalidUrl,
 }
 
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hookpost_domain::delivery::Transition;
-use hookpost_domain::{AttemptId, DeliveryKey, Message, Timestamp};
+use hookpost_domain::{DeliveryKey, Message, Timestamp};
 use hookpost_store::queue::{LeaseId, Record, Recorded};
 use hookpost_store::{AcceptError, Accepted, IdempotencyKey, LeasedDelivery, Unavailable};
 use parking_lot::{Condvar, Mutex};
@@ -89,7 +89,6 @@ pub(crate) struct EndedLease {
     pub(crate) key: DeliveryKey,
     pub(crate) lease: LeaseId,
     pub(crate) transition: Transition,
-    pub(crate) attempt: Option<AttemptId>,
 }
 
 /// Commands on their way to the writer, which takes all of them at once. Its thread is woken only when it sleeps.

@@ -13,7 +13,12 @@ use crate::tail::{Counts, Tail};
 
 /// The sum over the minutes. Counters in memory are differences to the table, so both must be of one moment: the table says how much of
 /// the frozen tail is in it, and where that does not fit what was copied from memory, it is looked at again.
-pub(crate) fn of_endpoint(shared: &Shared, connection: &Connection, endpoint: EndpointId, minutes: Range<u64>) -> Result<Counts, StoreError> {
+pub(crate) fn of_endpoint(
+    shared: &Shared,
+    connection: &Connection,
+    endpoint: EndpointId,
+    minutes: Range<u64>,
+) -> Result<Counts, StoreError> {
     let raw = endpoint.row().raw();
     loop {
         let (mut counts, frozen, last_frozen_seq) = {

@@ -153,9 +153,7 @@ fn write_counters(connection: &Connection, frozen: &Frozen, chunk: usize) -> Res
 fn write_list(connection: &Connection, kind: ListKind, owner: u64, mut entries: &[Entry]) -> Result<usize, StoreError> {
     let mut rows = 0;
     let last_block: Option<(i64, Vec<u8>)> = connection
-        .prepare_cached(
-            "SELECT first_id, ids FROM posting WHERE kind = ?1 AND owner = ?2 ORDER BY first_id DESC LIMIT 1",
-        )?
+        .prepare_cached("SELECT first_id, ids FROM posting WHERE kind = ?1 AND owner = ?2 ORDER BY first_id DESC LIMIT 1")?
         .query_row(params![kind as i64, owner as i64], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     if let Some((first_id, ids)) = last_block.filter(|(_, ids)| ids.len() < MERGE_BELOW_BYTES) {
@@ -163,9 +161,9 @@ fn write_list(connection: &Connection, kind: ListKind, owner: u64, mut entries: 
         let (taken, rest) = entries.split_at(entries.len().min(BLOCK_ENTRIES_MAX - block.len().min(BLOCK_ENTRIES_MAX)));
         block.extend(taken);
         entries = rest;
-        connection
-            .prepare_cached("UPDATE posting SET last_id = ?4, ids = ?5 WHERE kind = ?1 AND owner = ?2 AND first_id = ?3")?
-            .execute(params![kind as i64, owner as i64, first_id, block.last().map_or(first_id, |entry| entry.0 as i64), encode_block(kind, &block)])?;
+        connection.prepare_cached("UPDATE posting SET last_id = ?4, ids = ?5 WHERE kind = ?1 AND owner = ?2 AND first_id = ?3")?.execute(
+            params![kind as i64, owner as i64, first_id, block.last().map_or(first_id, |entry| entry.0 as i64), encode_block(kind, &block)],
+        )?;
         rows += 1;
     }
     let mut insert = connection.prepare_cached("INSERT INTO posting (kind, owner, first_id, last_id, ids) VALUES (?1, ?2, ?3, ?4, ?5)")?;

@@ -18,7 +18,6 @@ use crate::SqliteStore;
 use crate::codec::{decode_attempt, decode_delivery, encode_attempt, encode_delivery, endpoint_id, message_id};
 use crate::command::{Failed, Written};
 use crate::error::StoreError;
-use crate::paging::list;
 use crate::posting::{self, Span};
 use crate::shared::Shared;
 use crate::tail::{Counts, Entry, ListKind, minute_of};
@@ -56,7 +55,7 @@ impl History for SqliteStore {
     ) -> Result<ScannedPage<Message, MessageId>, Unavailable> {
         self.read(move |connection, shared| {
             let ids = Ids { connection, shared, kind: ListKind::MessagesOfApplication, owner: application.row() };
-            scan(&page, MessageId::row, ids, |(id, _)| {
+            scan(&page, (MessageId::row, MessageId::from_row), ids, |(id, _)| {
                 let id = MessageId::from_row(RowId::from_raw(id));
                 let Some(header) = messages::load_header(connection, id)? else { return Ok(None) };
                 if filter.matches(&header) { messages::load(connection, id) } else { Ok(None) }
@@ -103,7 +102,7 @@ impl History for SqliteStore {
     ) -> Result<ScannedPage<(Message, Delivery), MessageId>, Unavailable> {
         self.read(move |connection, shared| {
             let ids = Ids { connection, shared, kind: ListKind::MessagesOfEndpoint, owner: endpoint.row() };
-            scan(&page, MessageId::row, ids, |(id, _)| {
+            scan(&page, (MessageId::row, MessageId::from_row), ids, |(id, _)| {
                 let id = MessageId::from_row(RowId::from_raw(id));
                 let key = DeliveryKey { message: id, endpoint };
                 let Some(header) = messages::load_header(connection, id)? else { return Ok(None) };
@@ -146,7 +145,7 @@ impl History for SqliteStore {
     ) -> Result<ScannedPage<StoredAttempt, AttemptId>, Unavailable> {
         self.read(move |connection, shared| {
             let ids = Ids { connection, shared, kind: ListKind::AttemptsOfEndpoint, owner: endpoint.row() };
-            scan(&page, AttemptId::row, ids, |(id, message)| {
+            scan(&page, (AttemptId::row, AttemptId::from_row), ids, |(id, message)| {
                 let (id, message) = (AttemptId::from_row(RowId::from_raw(id)), MessageId::from_row(RowId::from_raw(message)));
                 let Some(header) = messages::load_header(connection, message)? else { return Ok(None) };
                 let attempt = one_attempt(connection, DeliveryKey { message, endpoint }, id)?;
@@ -242,13 +241,10 @@ impl Ids<'_> {
 /// Looks through a list from the cursor on, until the page is full or so many were looked at that it is better to answer.
 fn scan<T, C: Clone>(
     page: &PageRequest<C>,
-    row: impl Fn(C) -> RowId,
+    (row, cursor_of): (impl Fn(C) -> RowId, impl Fn(RowId) -> C),
     ids: Ids<'_>,
     mut load_matching: impl FnMut(Entry) -> Result<Option<T>, StoreError>,
-) -> Result<ScannedPage<T, C>, StoreError>
-where
-    C: From<RowId>,
-{
+) -> Result<ScannedPage<T, C>, StoreError> {
     let backwards = matches!(page.cursor, Some(Cursor::Before(_)));
     let ascending = (page.order == Order::Ascending) != backwards;
     let mut span = Span::ALL;
@@ -266,12 +262,16 @@ where
             if looked_at == limits::PAGE_ROWS_SCANNED_MAX {
                 if found.items.len() < page.limit {
                     let last = if ascending { span.lowest - 1 } else { span.highest + 1 };
-                    found.next = Some(C::from(RowId::from_raw(last)));
+                    found.next = Some(cursor_of(RowId::from_raw(last)));
                 }
                 break 'list;
             }
             looked_at += 1;
-            if ascending { span.lowest = entry.0 + 1 } else { span.highest = entry.0.saturating_sub(1) }
+            if ascending {
+                span.lowest = entry.0 + 1
+            } else {
+                span.highest = entry.0.saturating_sub(1)
+            }
             if let Some(item) = load_matching(entry)? {
                 if found.items.len() == page.limit {
                     break 'list;
@@ -297,7 +297,8 @@ fn attempts_of(connection: &Connection, message: MessageId, endpoint: Option<End
     let snapshot = connection.unchecked_transaction()?;
     let mut attempts = Vec::new();
     {
-        let mut statement = snapshot.prepare_cached("SELECT endpoint, data FROM delivery WHERE message = ?1 AND endpoint BETWEEN ?2 AND ?3")?;
+        let mut statement =
+            snapshot.prepare_cached("SELECT endpoint, data FROM delivery WHERE message = ?1 AND endpoint BETWEEN ?2 AND ?3")?;
         let mut rows = statement.query(params![raw_message, first, last])?;
         while let Some(row) = rows.next()? {
             let key = DeliveryKey { message, endpoint: endpoint_id(row.get(0)?) };
@@ -348,9 +349,11 @@ fn expunge_attempt(connection: &Connection, message: MessageId, id: AttemptId) -
         if let Some((last, attempt)) = row.last.filter(|(last, _)| *last == id) {
             let mut data = Vec::new();
             encode_delivery(row.state, row.progress, Some((last, &without_body(&attempt)?)), &mut data);
-            connection
-                .prepare_cached("UPDATE delivery SET data = ?3 WHERE message = ?1 AND endpoint = ?2")?
-                .execute(params![raw_message, raw_endpoint, data])?;
+            connection.prepare_cached("UPDATE delivery SET data = ?3 WHERE message = ?1 AND endpoint = ?2")?.execute(params![
+                raw_message,
+                raw_endpoint,
+                data
+            ])?;
             return Ok(true);
         }
     }
@@ -359,9 +362,12 @@ fn expunge_attempt(connection: &Connection, message: MessageId, id: AttemptId) -
         .query_row(params![raw_message, id.row().as_i64()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((raw_endpoint, attempt)) = earlier else { return Ok(false) };
-    connection
-        .prepare_cached("UPDATE attempt SET data = ?4 WHERE message = ?1 AND endpoint = ?2 AND id = ?3")?
-        .execute(params![raw_message, raw_endpoint, id.row().as_i64(), without_body(&attempt)?])?;
+    connection.prepare_cached("UPDATE attempt SET data = ?4 WHERE message = ?1 AND endpoint = ?2 AND id = ?3")?.execute(params![
+        raw_message,
+        raw_endpoint,
+        id.row().as_i64(),
+        without_body(&attempt)?
+    ])?;
     Ok(true)
 }
 

@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hookpost_domain::{
-    DeliveryKey, DeliveryState, Message, MessageId, Progress, RowId, Timestamp, Trigger, limits,
-};
+use hookpost_domain::{DeliveryKey, DeliveryState, Message, MessageId, Progress, RowId, Timestamp, Trigger, limits};
 use hookpost_store::intake::KeptAnswer;
 use hookpost_store::{AcceptError, Accepted, IdempotencyKey, Intake, LeasedDelivery, NewMessage, Unavailable};
 use parking_lot::MutexGuard;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
+use crate::SqliteStore;
 use crate::codec::{encode_delivery, encode_header, message_id, time, trigger_number};
 use crate::command::{AcceptCommand, Command, Failed, Written};
 use crate::error::{StoreError, closed};
 use crate::leases::Leases;
 use crate::shared::Shared;
 use crate::writer::{Batch, HotStatements, Scratch};
-use crate::SqliteStore;
 
 #[async_trait]
 impl Intake for SqliteStore {
@@ -79,16 +77,13 @@ pub(crate) fn write(
     debug_assert_eq!(message.created_at, accept.now);
     encode_header(message, &mut scratch.row);
     let content = &message.content;
-    hot.insert_message.execute(params![
-        id.row().as_i64(),
-        message.application.row().as_i64(),
-        scratch.row,
-        content.payload.as_deref()
-    ])?;
+    hot.insert_message.execute(params![id.row().as_i64(), message.application.row().as_i64(), scratch.row, content.payload.as_deref()])?;
     if let Some(event_id) = &content.event_id {
-        connection
-            .prepare_cached("INSERT INTO event_id (application, event_id, message) VALUES (?1, ?2, ?3)")?
-            .execute(params![message.application.row().as_i64(), event_id.as_str(), id.row().as_i64()])?;
+        connection.prepare_cached("INSERT INTO event_id (application, event_id, message) VALUES (?1, ?2, ?3)")?.execute(params![
+            message.application.row().as_i64(),
+            event_id.as_str(),
+            id.row().as_i64()
+        ])?;
     }
     if let Some(at) = content.deliver_at.filter(|at| *at > accept.now) {
         encode_delivery(DeliveryState::Waiting { at }, Progress::default(), None, &mut scratch.row);
@@ -140,11 +135,7 @@ fn refusal(
     Ok(None)
 }
 
-fn message_of_key(
-    shared: &Shared,
-    connection: &Connection,
-    key: IdempotencyKey,
-) -> Result<Option<(MessageId, Timestamp)>, StoreError> {
+fn message_of_key(shared: &Shared, connection: &Connection, key: IdempotencyKey) -> Result<Option<(MessageId, Timestamp)>, StoreError> {
     if let Some(known) = shared.tails.read().message_of_key(key) {
         return Ok(Some(known));
     }
@@ -171,7 +162,7 @@ pub(crate) fn hand_over(leases: &mut MutexGuard<'_, Leases>, accept: &AcceptComm
     }
     for endpoint in &message.content.routing.targets {
         let key = DeliveryKey { message: id, endpoint: *endpoint };
-        if let Some(lease) = leases.hand_over(key, message.application) {
+        if let Some(lease) = leases.hand_over(key, message.created_at) {
             ready.push(LeasedDelivery {
                 key,
                 lease,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use hookpost_domain::delivery::Transition;
-use hookpost_domain::{ApplicationId, DeliveryKey, DeliveryState, EndpointId, MessageId, Progress, RowId, Timestamp, Trigger};
+use hookpost_domain::{DeliveryKey, DeliveryState, EndpointId, MessageId, Progress, RowId, Timestamp, Trigger};
 use hookpost_store::LeaseId;
 
 use crate::FastHash;
@@ -35,7 +35,6 @@ pub(crate) enum Origin {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lease {
     pub(crate) id: LeaseId,
-    pub(crate) application: ApplicationId,
     pub(crate) origin: Origin,
     pub(crate) trigger: Trigger,
     pub(crate) state: DeliveryState,
@@ -60,7 +59,6 @@ pub(crate) struct Candidate {
 /// What the rows said about a candidate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Confirmed {
-    pub(crate) application: ApplicationId,
     pub(crate) created_at: Timestamp,
     pub(crate) state: DeliveryState,
     pub(crate) progress: Progress,
@@ -116,12 +114,8 @@ impl Backlog {
 
 impl Leases {
     pub(crate) fn recovered(newest: MessageId, backlogs: impl IntoIterator<Item = (EndpointId, MessageId)>, gone: Vec<EndpointId>) -> Self {
-        let backlog = |cursor: MessageId| Backlog {
-            open: true,
-            next: cursor.row().raw(),
-            stored: Some(cursor.row().raw()),
-            ..Backlog::default()
-        };
+        let backlog =
+            |cursor: MessageId| Backlog { open: true, next: cursor.row().raw(), stored: Some(cursor.row().raw()), ..Backlog::default() };
         Self {
             newest: newest.row().raw(),
             backlogs: backlogs.into_iter().map(|(endpoint, cursor)| (endpoint, backlog(cursor))).collect(),
@@ -137,22 +131,21 @@ impl Leases {
     }
 
     /// Leases a delivery of a message that was just committed; `None` if it is to wait on disk.
-    pub(crate) fn hand_over(&mut self, key: DeliveryKey, application: ApplicationId, created_at: Timestamp) -> Option<LeaseId> {
+    pub(crate) fn hand_over(&mut self, key: DeliveryKey, created_at: Timestamp) -> Option<LeaseId> {
         if self.gone.contains(&key.endpoint) || self.backlogs.get(&key.endpoint).is_some_and(|backlog| backlog.open) {
             return None;
         }
         let unrecorded = self.unrecorded.entry(key.message).or_insert((0, self.ordinal));
         unrecorded.0 += 1;
-        let lease = self.new_lease(application, Origin::Commit, Trigger::Scheduled, created_at);
+        let lease = self.new_lease(Origin::Commit, Trigger::Scheduled, created_at);
         self.leases.insert(key, lease);
         Some(lease.id)
     }
 
-    fn new_lease(&mut self, application: ApplicationId, origin: Origin, trigger: Trigger, created_at: Timestamp) -> Lease {
+    fn new_lease(&mut self, origin: Origin, trigger: Trigger, created_at: Timestamp) -> Lease {
         self.last_lease += 1;
         Lease {
             id: LeaseId(self.last_lease),
-            application,
             origin,
             trigger,
             state: DeliveryState::Pending,
@@ -208,7 +201,7 @@ impl Leases {
                 self.backlogs.entry(endpoint).or_default().in_flight.insert(candidate.message.row().raw());
             }
             // The rest is not known before the rows are read.
-            let lease = self.new_lease(ApplicationId::from_row(RowId::MIN), candidate.origin, candidate.trigger, Timestamp::ZERO);
+            let lease = self.new_lease(candidate.origin, candidate.trigger, Timestamp::ZERO);
             self.leases.insert(key, lease);
             reserved.push((candidate, lease.id));
         }
@@ -217,8 +210,8 @@ impl Leases {
 
     pub(crate) fn confirm(&mut self, key: DeliveryKey, id: LeaseId, confirmed: Confirmed) {
         if let Some(lease) = self.leases.get_mut(&key).filter(|lease| lease.id == id) {
-            let Confirmed { application, created_at, state, progress, has_row } = confirmed;
-            *lease = Lease { application, created_at, state, progress, has_row, ..*lease };
+            let Confirmed { created_at, state, progress, has_row } = confirmed;
+            *lease = Lease { created_at, state, progress, has_row, ..*lease };
         }
     }
 
@@ -257,7 +250,7 @@ impl Leases {
         if self.leases.contains_key(&key) {
             return None;
         }
-        let lease = self.new_lease(ApplicationId::from_row(RowId::MIN), Origin::Canceling, Trigger::Manual, Timestamp::ZERO);
+        let lease = self.new_lease(Origin::Canceling, Trigger::Manual, Timestamp::ZERO);
         self.leases.insert(key, lease);
         Some(lease.id)
     }

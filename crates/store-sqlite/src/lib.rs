@@ -118,6 +118,7 @@ impl SqliteStore {
             reader_gate: RwLock::new(()),
             backup_request: Mutex::new(None),
             backup_running: AtomicBool::new(false),
+            sweep: Mutex::default(),
         });
         for endpoint in recovered.backlogged {
             claim::settle_backlog(&connection, &shared, endpoint)?;
@@ -236,3 +237,6 @@ fn complete(shared: &Shared, ready: &ReadySender, completed: Completed) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

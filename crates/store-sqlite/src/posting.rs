@@ -91,9 +91,8 @@ pub(crate) fn descending(
     if entries.len() >= count {
         return Ok(entries);
     }
-    let mut statement = connection.prepare_cached(
-        "SELECT first_id, ids FROM posting WHERE kind = ?1 AND owner = ?2 AND first_id <= ?3 ORDER BY first_id DESC",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT first_id, ids FROM posting WHERE kind = ?1 AND owner = ?2 AND first_id <= ?3 ORDER BY first_id DESC")?;
     let mut rows = statement.query((kind as i64, owner as i64, span.highest as i64))?;
     while entries.len() < count
         && let Some(row) = rows.next()?
@@ -130,7 +129,7 @@ pub(crate) fn decode_block(kind: ListKind, first_id: i64, mut bytes: &[u8]) -> R
     let mut id = first_id as u64;
     let mut entries = Vec::new();
     let with_message = kind == ListKind::AttemptsOfEndpoint;
-    let mut message = |id: u64, bytes: &mut &[u8]| {
+    let message = |id: u64, bytes: &mut &[u8]| {
         if with_message { take_varint(bytes).map(|back| id.wrapping_sub(back)).ok_or_else(ends_early) } else { Ok(0) }
     };
     entries.push((id, message(id, &mut bytes)?));

@@ -151,17 +151,17 @@ fn write_one(
             (attempt, None) => attempt,
         };
         encode_delivery(state, progress, last.map(|id| (id, scratch.attempt.as_slice())), &mut scratch.row);
-        connection
-            .prepare_cached("UPDATE delivery SET data = ?3 WHERE message = ?1 AND endpoint = ?2")?
-            .execute(params![raw_message, raw_endpoint, scratch.row])?;
+        connection.prepare_cached("UPDATE delivery SET data = ?3 WHERE message = ?1 AND endpoint = ?2")?.execute(params![
+            raw_message,
+            raw_endpoint,
+            scratch.row
+        ])?;
     } else {
         encode_delivery(state, progress, attempt.map(|id| (id, scratch.attempt.as_slice())), &mut scratch.row);
         hot.insert_delivery.execute(params![raw_message, raw_endpoint, scratch.row])?;
     }
     if lease.origin == Origin::Held {
-        connection
-            .prepare_cached("DELETE FROM held WHERE message = ?1 AND endpoint = ?2")?
-            .execute(params![raw_message, raw_endpoint])?;
+        connection.prepare_cached("DELETE FROM held WHERE message = ?1 AND endpoint = ?2")?.execute(params![raw_message, raw_endpoint])?;
     }
     write_due(connection, record, lease)?;
     if let Some(health) = record.health {
@@ -196,9 +196,12 @@ fn write_due(connection: &Connection, record: &Record, lease: &Lease) -> Result<
 }
 
 pub(crate) fn delete_due(connection: &Connection, key: DeliveryKey, at: Timestamp, trigger: Trigger) -> Result<(), StoreError> {
-    connection
-        .prepare_cached("DELETE FROM due WHERE endpoint = ?1 AND at_ms = ?2 AND message = ?3 AND trigger = ?4")?
-        .execute(params![key.endpoint.row().as_i64(), at.unix_ms() as i64, key.message.row().as_i64(), trigger_number(trigger)])?;
+    connection.prepare_cached("DELETE FROM due WHERE endpoint = ?1 AND at_ms = ?2 AND message = ?3 AND trigger = ?4")?.execute(params![
+        key.endpoint.row().as_i64(),
+        at.unix_ms() as i64,
+        key.message.row().as_i64(),
+        trigger_number(trigger)
+    ])?;
     Ok(())
 }
 
@@ -210,9 +213,11 @@ pub(crate) fn delete_manual(connection: &Connection, key: DeliveryKey) -> Result
 }
 
 fn set_manual(connection: &Connection, key: DeliveryKey, at: Timestamp) -> Result<(), StoreError> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO manual (message, endpoint, at_ms) VALUES (?1, ?2, ?3)")?
-        .execute(params![key.message.row().as_i64(), key.endpoint.row().as_i64(), at.unix_ms() as i64])?;
+    connection.prepare_cached("INSERT OR REPLACE INTO manual (message, endpoint, at_ms) VALUES (?1, ?2, ?3)")?.execute(params![
+        key.message.row().as_i64(),
+        key.endpoint.row().as_i64(),
+        at.unix_ms() as i64
+    ])?;
     insert_due(connection, key, at, Trigger::Manual)
 }
 
@@ -230,9 +235,11 @@ fn send_again(context: &mut WriteContext<'_>, key: DeliveryKey, now: Timestamp) 
         let (state, mut row) = (DeliveryState::Canceled { reason: Reason::NotRouted }, Vec::new());
         encode_delivery(state, Progress::default(), None, &mut row);
         let (raw_message, raw_endpoint) = (key.message.row().as_i64(), key.endpoint.row().as_i64());
-        connection
-            .prepare_cached("INSERT INTO delivery (message, endpoint, data) VALUES (?1, ?2, ?3)")?
-            .execute(params![raw_message, raw_endpoint, row])?;
+        connection.prepare_cached("INSERT INTO delivery (message, endpoint, data) VALUES (?1, ?2, ?3)")?.execute(params![
+            raw_message,
+            raw_endpoint,
+            row
+        ])?;
         connection
             .prepare_cached("INSERT OR IGNORE INTO added_target (endpoint, message) VALUES (?1, ?2)")?
             .execute(params![raw_endpoint, raw_message])?;

@@ -1,1 +1,287 @@
-//! Forgetting what is past its time, in small pieces.
+//! Forgetting what is past its time, in pieces small enough that nobody waits for them.
+//!
+//! Messages are in the order of time, so the old ones are a range of ids. Payloads are listed by the minute in which they may go. What stands
+//! in lists and counters is swept now and then, some owners at a time: until then it names messages that are not found, and readers pass over them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use hookpost_domain::{DeliveryKey, DeliveryState, EndpointId, MessageId, RowId, Timestamp, Trigger, limits};
+use hookpost_store::Unavailable;
+use hookpost_store::history::{Forgotten, RetentionPolicy};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::SqliteStore;
+use crate::claim;
+use crate::codec::{decode_delivery_state, endpoint_id, message_id, time};
+use crate::command::{Failed, WriteContext, Written};
+use crate::error::StoreError;
+use crate::messages;
+use crate::posting::{decode_block, encode_block};
+use crate::queue::delete_due;
+use crate::shared::Shared;
+use crate::tail::{Counted, Entry, ListKind, minute_of};
+
+/// Rows of lists, counters, keys and the like that one call removes.
+const SWEPT_ROWS_MAX: i64 = 500;
+
+pub(crate) async fn forget(store: &SqliteStore, policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable> {
+    // Only what is in the table of lists can be taken off it. Expiries lie days ahead: this hardly ever happens.
+    while has_expired_tail(&store.shared, now) {
+        store.shared.flush_now.store(true, std::sync::atomic::Ordering::Relaxed);
+        store.shared.write(|_| -> Result<_, Failed<Unavailable>> { Ok(Written::new(())) }).await?;
+    }
+    let forgotten = store.shared.write(move |context| forget_piece(context, policy, now)).await?;
+    if forgotten.messages > 0 {
+        // A backlog may have lost what it began with.
+        store
+            .read(|connection, shared| {
+                let backlogged: Vec<EndpointId> = shared.leases.lock().backlogged().collect();
+                backlogged.into_iter().try_for_each(|endpoint| claim::settle_backlog(connection, shared, endpoint))
+            })
+            .await?;
+    }
+    Ok(forgotten)
+}
+
+fn has_expired_tail(shared: &Shared, now: Timestamp) -> bool {
+    let tails = shared.tails.read();
+    tails.parts().any(|tail| tail.lists.keys().any(|(kind, minute)| *kind == ListKind::PayloadsByExpiry && *minute <= minute_of(now)))
+}
+
+fn forget_piece(
+    context: &mut WriteContext<'_>,
+    policy: RetentionPolicy,
+    now: Timestamp,
+) -> Result<Written<Forgotten>, Failed<Unavailable>> {
+    let oldest_kept = now - policy.rows;
+    let messages = forget_messages(context, oldest_kept)?;
+    let payloads = forget_payloads(context.connection, now)?;
+    sweep(context, oldest_kept, now)?;
+    let more = !old_messages(context.connection, oldest_kept, 1)?.is_empty() || payloads.more;
+    let forgotten = Forgotten { messages: messages.len() as u64, payloads: payloads.count, more };
+    Ok(Written::and(forgotten, move |shared| {
+        let mut leases = shared.leases.lock();
+        messages.iter().for_each(|message| leases.forget_message(*message));
+        drop(leases);
+        shared.catalog.revocations.write().retain(|_, (_, forget_at)| *forget_at > now);
+    }))
+}
+
+fn old_messages(connection: &Connection, oldest_kept: Timestamp, limit: usize) -> Result<Vec<MessageId>, StoreError> {
+    // Kept for exactly as long as the policy says: at its end a message goes.
+    let bound = RowId::first_at(Timestamp::from_unix_ms(oldest_kept.unix_ms() + 1));
+    Ok(connection
+        .prepare_cached("SELECT id FROM message WHERE id < ?1 ORDER BY id LIMIT ?2")?
+        .query_map(params![bound.as_i64(), limit as i64], |row| Ok(message_id(row.get(0)?)))?
+        .collect::<Result<_, _>>()?)
+}
+
+fn forget_messages(context: &mut WriteContext<'_>, oldest_kept: Timestamp) -> Result<Vec<MessageId>, StoreError> {
+    let connection = context.connection;
+    let old = old_messages(connection, oldest_kept, limits::FORGOTTEN_AT_ONCE_MAX)?;
+    let (Some(first), Some(last)) = (old.first(), old.last()) else { return Ok(old) };
+    // What each delivery counts for; those without a row are pending.
+    let mut deliveries: BTreeMap<DeliveryKey, (Counted, Timestamp)> = BTreeMap::new();
+    let mut created_at = HashMap::new();
+    for id in &old {
+        let Some(message) = messages::load_header(connection, *id)? else { continue };
+        if let Some(event_id) = &message.content.event_id {
+            connection
+                .prepare_cached("DELETE FROM event_id WHERE application = ?1 AND event_id = ?2")?
+                .execute(params![message.application.row().as_i64(), event_id.as_str()])?;
+        }
+        created_at.insert(*id, message.created_at);
+        let keys = message.content.routing.targets.iter().map(|endpoint| DeliveryKey { message: *id, endpoint: *endpoint });
+        deliveries.extend(keys.map(|key| (key, (Counted::Pending, message.created_at))));
+    }
+    let range = params![first.row().as_i64(), last.row().as_i64()];
+    let mut timed = Vec::new();
+    {
+        let mut statement = connection.prepare_cached("SELECT message, endpoint, data FROM delivery WHERE message BETWEEN ?1 AND ?2")?;
+        let mut rows = statement.query(range)?;
+        while let Some(row) = rows.next()? {
+            let key = DeliveryKey { message: message_id(row.get(0)?), endpoint: endpoint_id(row.get(1)?) };
+            let (state, progress) = decode_delivery_state(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)?;
+            if let DeliveryState::Waiting { at } = state {
+                timed.push((key, at, Trigger::Scheduled));
+            }
+            let accepted_at = created_at.get(&key.message).copied().unwrap_or(key.message.created_at());
+            deliveries.insert(key, (Counted::of(state, progress), accepted_at));
+        }
+        let mut statement = connection.prepare_cached("SELECT message, endpoint, at_ms FROM manual WHERE message BETWEEN ?1 AND ?2")?;
+        let mut rows = statement.query(range)?;
+        while let Some(row) = rows.next()? {
+            let key = DeliveryKey { message: message_id(row.get(0)?), endpoint: endpoint_id(row.get(1)?) };
+            timed.push((key, time(row.get(2)?), Trigger::Manual));
+        }
+    }
+    for (key, at, trigger) in timed {
+        delete_due(connection, key, at, trigger)?;
+    }
+    for (key, (counted, accepted_at)) in deliveries {
+        context.journal.transition(key, accepted_at, None, counted, Counted::Nothing);
+        // What a deleted endpoint left open was taken off the number of open deliveries then.
+        if matches!(counted, Counted::Pending | Counted::Sending) && context.shared.leases.lock().is_gone(key.endpoint) {
+            context.journal.unfinished += 1;
+        }
+    }
+    for table in ["message WHERE id", "delivery WHERE message", "attempt WHERE message", "manual WHERE message", "held WHERE message"] {
+        connection.prepare_cached(&format!("DELETE FROM {table} BETWEEN ?1 AND ?2"))?.execute(range)?;
+    }
+    Ok(old)
+}
+
+struct Payloads {
+    count: u64,
+    more: bool,
+}
+
+fn forget_payloads(connection: &Connection, now: Timestamp) -> Result<Payloads, StoreError> {
+    let mut payloads = Payloads { count: 0, more: false };
+    let kind = ListKind::PayloadsByExpiry;
+    let mut left = limits::FORGOTTEN_AT_ONCE_MAX;
+    // The minute that is passing holds some that may not go yet: they are passed over.
+    let mut after = (-1_i64, -1_i64);
+    while left > 0 {
+        let block: Option<(i64, i64, Vec<u8>)> = connection
+            .prepare_cached(
+                "SELECT owner, first_id, ids FROM posting WHERE kind = ?1 AND owner <= ?2 AND (owner, first_id) > (?3, ?4)
+                 ORDER BY owner, first_id LIMIT 1",
+            )?
+            .query_row(params![kind as i64, minute_of(now) as i64, after.0, after.1], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((owner, first_id, ids)) = block else { return Ok(payloads) };
+        after = (owner, first_id);
+        let mut kept: Vec<Entry> = Vec::new();
+        for entry in decode_block(kind, first_id, &ids)? {
+            let id = message_id(entry.0 as i64);
+            if left == 0 {
+                kept.push(entry);
+                continue;
+            }
+            let Some(message) = messages::load_header(connection, id)? else { continue };
+            if message.content.payload_expires_at > now {
+                kept.push(entry);
+                continue;
+            }
+            let dropped = connection
+                .prepare_cached("UPDATE message SET payload = NULL WHERE id = ?1 AND payload IS NOT NULL")?
+                .execute([id.row().as_i64()])?;
+            payloads.count += dropped as u64;
+            left -= dropped;
+        }
+        connection.prepare_cached("DELETE FROM posting WHERE kind = ?1 AND owner = ?2 AND first_id = ?3")?.execute(params![
+            kind as i64,
+            owner,
+            first_id
+        ])?;
+        if let (Some(first), Some(last)) = (kept.first(), kept.last()) {
+            connection
+                .prepare_cached("INSERT INTO posting (kind, owner, first_id, last_id, ids) VALUES (?1, ?2, ?3, ?4, ?5)")?
+                .execute(params![kind as i64, owner, first.0 as i64, last.0 as i64, encode_block(kind, &kept)])?;
+            // It may have another key now: not to be looked at again in this call.
+            after.1 = after.1.max(first.0 as i64);
+        }
+    }
+    payloads.more = has_expired(connection, now)?;
+    Ok(payloads)
+}
+
+/// Whether a payload is left that may go.
+fn has_expired(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
+    let kind = ListKind::PayloadsByExpiry;
+    let mut statement = connection.prepare_cached("SELECT first_id, ids FROM posting WHERE kind = ?1 AND owner <= ?2 ORDER BY owner")?;
+    let mut rows = statement.query(params![kind as i64, minute_of(now) as i64])?;
+    while let Some(row) = rows.next()? {
+        for (raw, _) in decode_block(kind, row.get(0)?, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)? {
+            let id = message_id(raw as i64);
+            let expired = messages::load_header(connection, id)?.is_some_and(|message| message.content.payload_expires_at <= now);
+            if expired && messages::has_payload(connection, id)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// How far the sweep of the lists has come; one pass after the other, with a pause.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    key: [u8; 16],
+    list: (i64, i64),
+    counter: i64,
+    added_target: i64,
+    pause_until: Timestamp,
+}
+
+const SWEEP_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// Some rows of everything else that is past its time.
+fn sweep(context: &mut WriteContext<'_>, oldest_kept: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+    let connection = context.connection;
+    let keys_until = (now - limits::IDEMPOTENCY_WINDOW).unix_ms() as i64;
+    connection
+        .prepare_cached("DELETE FROM kept_answer WHERE key IN (SELECT key FROM kept_answer WHERE at_ms <= ?1 LIMIT ?2)")?
+        .execute(params![keys_until, SWEPT_ROWS_MAX])?;
+    connection.prepare_cached("DELETE FROM revocation WHERE forget_at_ms <= ?1")?.execute([now.unix_ms() as i64])?;
+
+    let mut sweep = context.shared.sweep.lock();
+    if now < sweep.pause_until {
+        return Ok(());
+    }
+    let keys_left = sweep_keys(connection, &mut sweep.key, keys_until)?;
+    let bound = RowId::first_at(oldest_kept).as_i64();
+    let lists_left = sweep_lists(connection, &mut sweep.list, bound)?;
+    let minute = minute_of(oldest_kept) as i64;
+    let counters_left = sweep_owners(connection, "counter", "minute", &mut sweep.counter, minute)?;
+    let targets_left = sweep_owners(connection, "added_target", "message", &mut sweep.added_target, bound)?;
+    if !(keys_left || lists_left || counters_left || targets_left) {
+        *sweep = Sweep { pause_until: now + SWEEP_PAUSE, ..Sweep::default() };
+    }
+    Ok(())
+}
+
+/// Each returns whether the pass goes on.
+fn sweep_keys(connection: &Connection, cursor: &mut [u8; 16], until_ms: i64) -> Result<bool, StoreError> {
+    let keys: Vec<([u8; 16], i64)> = connection
+        .prepare_cached("SELECT key, at_ms FROM idempotency WHERE key > ?1 ORDER BY key LIMIT ?2")?
+        .query_map(params![*cursor, SWEPT_ROWS_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (key, _) in keys.iter().filter(|(_, at_ms)| *at_ms <= until_ms) {
+        connection.prepare_cached("DELETE FROM idempotency WHERE key = ?1")?.execute([key])?;
+    }
+    *cursor = keys.last().map_or([0xff; 16], |(key, _)| *key);
+    Ok(keys.len() as i64 == SWEPT_ROWS_MAX)
+}
+
+fn sweep_lists(connection: &Connection, cursor: &mut (i64, i64), bound: i64) -> Result<bool, StoreError> {
+    let mut next =
+        connection.prepare_cached("SELECT kind, owner FROM posting WHERE (kind, owner) > (?1, ?2) ORDER BY kind, owner LIMIT 1")?;
+    let mut delete = connection.prepare_cached("DELETE FROM posting WHERE kind = ?1 AND owner = ?2 AND first_id < ?3 AND last_id < ?3")?;
+    let mut deleted = 0;
+    for _ in 0..SWEPT_ROWS_MAX {
+        let Some(owner) = next.query_row(*cursor, |row| Ok((row.get(0)?, row.get(1)?))).optional()? else { return Ok(false) };
+        *cursor = owner;
+        deleted += delete.execute(params![owner.0, owner.1, bound])? as i64;
+        if deleted >= SWEPT_ROWS_MAX {
+            break;
+        }
+    }
+    Ok(true)
+}
+
+fn sweep_owners(connection: &Connection, table: &str, column: &str, cursor: &mut i64, bound: i64) -> Result<bool, StoreError> {
+    let mut next = connection.prepare_cached(&format!("SELECT endpoint FROM {table} WHERE endpoint > ?1 ORDER BY endpoint LIMIT 1"))?;
+    let mut delete = connection.prepare_cached(&format!("DELETE FROM {table} WHERE endpoint = ?1 AND {column} < ?2"))?;
+    let mut deleted = 0;
+    for _ in 0..SWEPT_ROWS_MAX {
+        let Some(owner) = next.query_row([*cursor], |row| row.get(0)).optional()? else { return Ok(false) };
+        *cursor = owner;
+        deleted += delete.execute(params![owner, bound])? as i64;
+        if deleted >= SWEPT_ROWS_MAX {
+            break;
+        }
+    }
+    Ok(true)
+}

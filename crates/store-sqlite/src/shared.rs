@@ -14,6 +14,7 @@ use crate::backup::BackupRequest;
 use crate::cache::CatalogCache;
 use crate::command::{CommandQueue, Completed};
 use crate::leases::Leases;
+use crate::retention::Sweep;
 use crate::tail::Tails;
 
 /// Locks are taken in the order `leases`, `tails`, and never across a statement.
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) reader_gate: RwLock<()>,
     pub(crate) backup_request: Mutex<Option<BackupRequest>>,
     pub(crate) backup_running: AtomicBool,
+    pub(crate) sweep: Mutex<Sweep>,
 }
 
 impl Shared {

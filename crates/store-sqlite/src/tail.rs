@@ -10,8 +10,8 @@ use std::sync::Arc;
 use hookpost_domain::{AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, RowId, Timestamp};
 use hookpost_store::IdempotencyKey;
 
-use crate::codec::{Unreadable, put_varint, take_byte, take_varint};
 use crate::FastHash;
+use crate::codec::{Unreadable, put_varint, take_byte, take_varint};
 
 const JOURNAL_VERSION: u8 = 1;
 const MESSAGE: u8 = 1;
@@ -117,10 +117,6 @@ impl Journal {
             last_transition: 0,
             last_attempt: 0,
         }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.len() == 1
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

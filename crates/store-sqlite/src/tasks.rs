@@ -26,10 +26,11 @@ pub(crate) fn update(
 ) -> Result<Written<BackgroundTask>, Failed<WriteError>> {
     let Some(mut task) = get(context.connection, id)? else { return Err(Failed::Refused(WriteError::NotFound)) };
     change(&mut task).map_err(|refusal| Failed::Refused(WriteError::Refused(refusal)))?;
-    context
-        .connection
-        .prepare_cached("UPDATE task SET status = ?2, data = ?3 WHERE id = ?1")?
-        .execute(params![id.row().as_i64(), task.status.as_str(), rows::to_json(&task)?])?;
+    context.connection.prepare_cached("UPDATE task SET status = ?2, data = ?3 WHERE id = ?1")?.execute(params![
+        id.row().as_i64(),
+        task.status.as_str(),
+        rows::to_json(&task)?
+    ])?;
     Ok(Written::new(task))
 }
 

@@ -212,9 +212,7 @@ impl Writer {
                 Some(cursor) => connection
                     .prepare_cached("INSERT OR REPLACE INTO backlog (endpoint, cursor) VALUES (?1, ?2)")?
                     .execute(params![endpoint.row().as_i64(), cursor.row().as_i64()])?,
-                None => {
-                    connection.prepare_cached("DELETE FROM backlog WHERE endpoint = ?1")?.execute(params![endpoint.row().as_i64()])?
-                }
+                None => connection.prepare_cached("DELETE FROM backlog WHERE endpoint = ?1")?.execute(params![endpoint.row().as_i64()])?,
             };
         }
         for key in &batch.persist.held {
@@ -235,12 +233,7 @@ impl Writer {
     }
 
     /// Under a savepoint: what it wrote is undone if it fails, and its neighbours stay.
-    fn write_other(
-        &mut self,
-        connection: &Connection,
-        batch: &mut Batch,
-        operation: crate::command::Operation,
-    ) -> Result<(), StoreError> {
+    fn write_other(&mut self, connection: &Connection, batch: &mut Batch, operation: crate::command::Operation) -> Result<(), StoreError> {
         let journal = batch.journal.clone();
         connection.execute_batch("SAVEPOINT operation")?;
         let mut context = WriteContext { connection, journal: &mut batch.journal, shared: &self.shared };

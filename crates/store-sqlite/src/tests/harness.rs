@@ -1,0 +1,70 @@
+//! A store in a directory of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookpost_domain::Entropy;
+use hookpost_store::SharedStore;
+use hookpost_store::conformance::{Harness, READY_GROUPS};
+use hookpost_store::queue::ReadyReceiver;
+use hookpost_store::vault::Vault;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use crate::{OpenError, SqliteOptions, SqliteStore};
+
+/// Repeatable: counts.
+#[derive(Debug, Default)]
+pub(super) struct Counting(std::sync::atomic::AtomicU8);
+
+impl Entropy for Counting {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    }
+}
+
+pub(super) fn open_with_key(data_dir: &Path, master_key: &[u8; 32]) -> Result<(Arc<SqliteStore>, ReadyReceiver), OpenError> {
+    let entropy: Arc<dyn Entropy> = Arc::new(Counting::default());
+    let (ready, receiver) = mpsc::channel(READY_GROUPS);
+    let vault = Vault::new(master_key, Arc::clone(&entropy));
+    let options = SqliteOptions { data_dir: data_dir.to_owned(), vault, ready, entropy, observer: None };
+    Ok((SqliteStore::open(options)?, receiver))
+}
+
+pub(super) fn open(data_dir: &Path) -> (Arc<SqliteStore>, ReadyReceiver) {
+    open_with_key(data_dir, &[5; 32]).expect("the store opens")
+}
+
+pub(super) struct SqliteHarness {
+    pub(super) directory: TempDir,
+    pub(super) store: Option<Arc<SqliteStore>>,
+    shared: Option<SharedStore>,
+    ready: ReadyReceiver,
+}
+
+impl SqliteHarness {
+    pub(super) async fn open() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (store, ready) = open(directory.path());
+        Self { directory, shared: Some(store.clone()), store: Some(store), ready }
+    }
+}
+
+#[async_trait]
+impl Harness for SqliteHarness {
+    fn store(&self) -> &SharedStore {
+        self.shared.as_ref().expect("the store is open")
+    }
+
+    fn ready(&mut self) -> &mut ReadyReceiver {
+        &mut self.ready
+    }
+
+    async fn reopen(&mut self) {
+        (self.shared, self.store) = (None, None);
+        let (store, ready) = open(self.directory.path());
+        self.shared = Some(store.clone());
+        (self.store, self.ready) = (Some(store), ready);
+    }
+}
