@@ -121,7 +121,7 @@ impl Claim<'_> {
                 // Behind the end of the piece there may be older backlog than what is due next.
                 let due_next = scheduled.front().filter(|due| ended || held || end_of_piece.is_some_and(|end| due.message < end));
                 match (due_next, waiting.front()) {
-                    (Some(due), Some(backlog)) if due.message < backlog.message => merged.extend(scheduled.pop_front()),
+                    (Some(due), Some(backlog)) if due.message <= backlog.message => merged.extend(scheduled.pop_front()),
                     (_, Some(_)) => merged.extend(waiting.pop_front()),
                     (Some(_), None) => merged.extend(scheduled.pop_front()),
                     (None, None) => break,
