@@ -251,7 +251,7 @@ class Bodies(ServerCase):
 
 class Queries(ServerCase):
     def test_bad_limits(self) -> None:
-        for limit in ("251", "-1", "0", "abc", "99999999999999999999", ""):
+        for limit in ("251", "-1", "0", "abc", "99999999999999999999"):
             with self.subTest(limit):
                 answer = self.api.get("/app", query={"limit": limit})
                 self.assertIn(answer.status, (400, 422), str(answer))
