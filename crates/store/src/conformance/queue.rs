@@ -18,6 +18,10 @@ fn waits(seconds: u64) -> DeliveryState {
     DeliveryState::Waiting { at: at(seconds) }
 }
 
+async fn claim_ordered_all(store: &SharedStore, endpoint: EndpointId, now: Timestamp) -> Claimed {
+    store.claim(ClaimRequest { endpoint, limit: 9, bytes_max: usize::MAX, ordered: true }, now).await.unwrap()
+}
+
 /// A message that was tried once and waits until `seconds`.
 async fn accept_failed(harness: &mut dyn Harness, scene: &Scene, seconds: u64) -> MessageId {
     let leased = accept_leased(harness, scene.message(), NOW).await;
@@ -68,7 +72,7 @@ pub async fn claims_keep_their_bounds(harness: &mut dyn Harness) {
     let request = |limit, bytes_max| ClaimRequest { endpoint, limit, bytes_max, ordered: false };
 
     let nothing = store.claim(request(0, usize::MAX), at(10)).await.unwrap();
-    assert_eq!((nothing.deliveries.len(), nothing.more), (0, true));
+    assert_eq!((nothing.deliveries.len(), nothing.more, nothing.next_due), (0, true, Some(at(100))));
     let two = store.claim(request(2, usize::MAX), at(10)).await.unwrap();
     assert_eq!((messages_of(&two), two.more, two.next_due), (ids[..2].to_vec(), true, Some(at(100))));
     // However small the bound, there is one; and then about as much as was asked for.
@@ -247,8 +251,12 @@ pub async fn an_ordered_lane_keeps_its_order(harness: &mut dyn Harness) {
     harness.reopen().await;
     let store = harness.store();
     // What is older than the retry goes on, what is younger waits for it; a message for later holds nobody up.
-    assert_eq!(claim_ordered(store, 9, NOW).await, (vec![first], false, Some(at(10)), Some(failed)));
+    let leased = claim_ordered_all(store, endpoint, NOW).await;
+    assert_eq!((messages_of(&leased), leased.more, leased.next_due, leased.held_by), (vec![first], false, Some(at(10)), Some(failed)));
     assert_eq!(claim_ordered(store, 9, at(9)).await, (vec![], false, Some(at(10)), Some(failed)));
+    // Also where what is due is younger than what is not: the oldest first.
+    store.release(vec![(leased.deliveries[0].key, leased.deliveries[0].lease)]).await.unwrap();
+    assert_eq!(claim_ordered(store, 1, at(10)).await, (vec![first], true, Some(at(500)), None));
     assert_eq!(claim_ordered(store, 1, at(10)).await, (vec![failed], true, Some(at(500)), None));
     assert_eq!(claim_ordered(store, 9, at(10)).await, (vec![third], false, Some(at(500)), None));
     assert_eq!(claim_ordered(store, 9, at(500)).await, (vec![scheduled], false, None, None));
@@ -262,10 +270,17 @@ pub async fn attempts_by_hand_stand_outside_the_order(harness: &mut dyn Harness)
     record_one(harness.store(), tried(&younger, 200, DeliveryState::Delivered, NOW), NOW).await;
     let store = harness.store();
     assert_eq!(store.send_again(vec![younger.key], at(5)).await, Ok(1));
-    let request = ClaimRequest { endpoint, limit: 9, bytes_max: usize::MAX, ordered: true };
-    let claimed = store.claim(request, at(5)).await.unwrap();
+    let claimed = claim_ordered_all(store, endpoint, at(5)).await;
     assert_eq!((messages_of(&claimed), claimed.held_by), (vec![younger.key.message], Some(failed)));
     assert_eq!(claimed.deliveries[0].trigger, Trigger::Manual);
+
+    // Nor does one that is to be made later hold anybody up.
+    let retry = claim_ordered_all(store, endpoint, at(100)).await.deliveries.remove(0);
+    record_one(store, tried(&retry, 200, DeliveryState::Delivered, at(100)), at(100)).await;
+    store.send_again(vec![retry.key], at(200)).await.unwrap();
+    let next = accept_backlog(harness, scene.message(), at(101)).await;
+    let claimed = claim_ordered_all(harness.store(), endpoint, at(101)).await;
+    assert_eq!((messages_of(&claimed), claimed.held_by, claimed.next_due), (vec![next], None, Some(at(200))));
 }
 
 pub async fn lanes_are_found_again_at_start(harness: &mut dyn Harness) {
@@ -278,7 +293,7 @@ pub async fn lanes_are_found_again_at_start(harness: &mut dyn Harness) {
         tried(&leased[1], 500, waits(10), NOW),
         Record { health: Some(unhealthy), ..tried(&leased[2], 500, dead, NOW) },
         tried(&leased[3], 500, dead, NOW),
-        tried(&leased[5], 500, waits(7), NOW),
+        Record { health: Some(unhealthy), ..tried(&leased[5], 500, waits(7), NOW) },
     ];
     record(harness.store(), records, NOW).await;
     harness.store().send_again(vec![leased[3].key], at(20)).await.unwrap();
