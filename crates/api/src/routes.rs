@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::extract::json_response;
 use crate::problem::Problem;
 use crate::state::Api;
-use crate::v1::{application, endpoint, message};
+use crate::v1::{application, attempt, endpoint, message, why};
 use crate::{docs_page, metrics, openapi};
 
 use Method::{Delete, Get, Patch, Post, Put};
@@ -59,6 +59,20 @@ fn table() -> Table {
         .row(Get,    "/app/{app_id}/msg/{msg_id}",             "v1.message.get",                  "Get a message",                                       message::get)
         .row(Get,    "/app/{app_id}/msg/{msg_id}/raw",         "v1.message.get-raw-payload",      "Get the payload of a message as text",                message::raw)
         .row(Delete, "/app/{app_id}/msg/{msg_id}/content",     "v1.message.expunge-content",      "Remove the payload of a message for good",            message::expunge)
+
+        .about("Message Attempt", "Every try to deliver a message to an endpoint, and how far each delivery came.")
+        .row(Get,    "/app/{app_id}/attempt/endpoint/{endpoint_id}",                 "v1.message-attempt.list-by-endpoint",            "List the attempts at an endpoint, newest first",    attempt::list_by_endpoint)
+        .row(Get,    "/app/{app_id}/attempt/endpoint/{endpoint_id}/count",           "v1.message-attempt.count-by-endpoint",           "Count the attempts at an endpoint",                 attempt::count_by_endpoint)
+        .row(Get,    "/app/{app_id}/attempt/msg/{msg_id}",                           "v1.message-attempt.list-by-msg",                 "List the attempts at a message, newest first",      attempt::list_by_msg)
+        .row(Get,    "/app/{app_id}/endpoint/{endpoint_id}/msg",                     "v1.message-attempt.list-attempted-messages",     "List the messages of an endpoint with their states", attempt::destinations::messages_of_endpoint)
+        .row(Get,    "/app/{app_id}/msg/{msg_id}/endpoint",                          "v1.message-attempt.list-attempted-destinations", "List the endpoints of a message with their states", attempt::destinations::endpoints_of_message)
+        .row(Get,    "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}",              "v1.message-attempt.get",                         "Get an attempt",                                    attempt::get)
+        .row(Get,    "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers",      "v1.message-attempt.get-headers",                 "Get the headers that were sent and answered",       attempt::headers::get)
+        .row(Delete, "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content",      "v1.message-attempt.expunge-content",             "Remove the body of an answer for good",             attempt::expunge)
+        .row(Post,   "/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",     "v1.message-attempt.resend",                      "Send a message to an endpoint again",               attempt::resend::resend)
+        .row(Get,    "/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/why",        "hookpost.why",                                   "Say why a message did not arrive, or that it did",  why::why)
+        .alias(Get,  "/app/{app_id}/msg/{msg_id}/attempt",                           attempt::list_by_msg)
+        .alias(Get,  "/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/attempt",    attempt::list_by_msg_and_endpoint)
 }
 
 /// The routes with all that is around them, ready to be called.
@@ -130,7 +144,6 @@ impl Table {
     }
 
     /// A path that older clients use; served, but not described.
-    #[allow(dead_code)]
     fn alias<H, T>(mut self, method: Method, path: &'static str, handler: H) -> Self
     where
         H: Handler<T, Api>,

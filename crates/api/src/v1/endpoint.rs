@@ -262,6 +262,14 @@ pub(crate) fn in_application(api: &Api, view: &ApplicationView, reference: &str)
     }
 }
 
+/// What is sent by hand to a disabled endpoint would end without a try: whoever asks for it should know.
+pub(crate) fn refuse_disabled(endpoint: &Endpoint) -> Result<(), Problem> {
+    if endpoint.disabled.is_disabled() {
+        return Err(Problem::bad_request("endpoint_disabled", "The endpoint is disabled: nothing is sent to it. Enable it first."));
+    }
+    Ok(())
+}
+
 fn facts(view: &ApplicationView, endpoint: &Endpoint) -> EndpointFacts {
     EndpointFacts {
         application: view.application.id,

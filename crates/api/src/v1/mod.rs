@@ -36,9 +36,11 @@
 //!   (`idempotency::key_of`), and logs at debug. All other POSTs get idempotency, and a log event, in `front.rs`.
 
 pub(crate) mod application;
+pub(crate) mod attempt;
 pub(crate) mod endpoint;
 pub(crate) mod message;
 pub(crate) mod retry;
+pub(crate) mod why;
 pub(crate) mod window;
 
 use hookpost_domain::application::{Metadata, check_metadata};

@@ -44,15 +44,19 @@ impl Window {
 
     fn cursor<K: Kind>(self, row_delay_max: Duration) -> Option<Cursor<Id<K>>> {
         match (self.before, self.after) {
-            (Some(before), _) => Some(Cursor::After(Id::from_row(RowId::first_at(before + row_delay_max)))),
+            (Some(before), _) => Some(Cursor::After(Id::from_row(first_at(before + row_delay_max)))),
             (None, Some(after)) => {
                 // The last id that can be of `after` itself; cursors exclude what they name.
-                let next_ms = RowId::first_at(after + Duration::from_millis(1));
+                let next_ms = first_at(after + Duration::from_millis(1));
                 Some(Cursor::Before(Id::from_row(RowId::from_raw(next_ms.raw().saturating_sub(1)))))
             }
             (None, None) => None,
         }
     }
+}
+
+fn first_at(time: Timestamp) -> RowId {
+    RowId::first_at(time.min(Timestamp::MAX))
 }
 
 pub(crate) fn goes_backwards<C>(page: &PageRequest<C>) -> bool {

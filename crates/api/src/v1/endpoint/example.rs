@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{EndpointPath, find};
+use super::{EndpointPath, find, refuse_disabled};
 use crate::auth::{Caller, Right};
 use crate::extract::{Body, Json, Path};
 use crate::problem::{Problem, Wrong};
@@ -42,9 +42,7 @@ pub(crate) async fn send(
     let Some(event_type) = event_type else { return Err(wrong.problem()) };
     let org = caller.org(Right::Send)?;
     let (view, endpoint) = find(&api, &caller, &path, Right::Send).await?;
-    if endpoint.disabled.is_disabled() {
-        return Err(Problem::bad_request("endpoint_disabled", "The endpoint is disabled. Enable it to send it an example."));
-    }
+    refuse_disabled(&endpoint)?;
     let payload = match api.store.event_type(org, event_type.as_str()).await? {
         Some(known) => example_of(&known, input.example_index).ok_or_else(|| {
             let detail = format!("The event type `{event_type}` has no schema with such an example.");

@@ -1,22 +1,20 @@
 //! Sending again, and not sending at all: recovery, replays and cancellation. What may take long becomes a background task.
 
 use axum::extract::State;
-use hookpost_domain::task::{BackgroundTask, DeliveryStatus, ReplayFilter, TaskProgress, TaskStatus, TaskWork};
-use hookpost_domain::{Channel, EventTypeName, Invalid, Reason, Tag, Timestamp, limits};
+use hookpost_domain::task::{BackgroundTask, ReplayFilter, TaskProgress, TaskStatus, TaskWork};
+use hookpost_domain::{Channel, EventTypeName, Tag, Timestamp, limits};
 use hookpost_store::ApplicationView;
 use hookpost_store::queue::CancelFilter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointPath, find};
+use super::{EndpointPath, find, refuse_disabled};
 use crate::auth::{Caller, Right};
 use crate::extract::{Accepted, Body, NoContent, Path};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
+use crate::v1::attempt::{status, status_code_class};
 use crate::v1::{self, Time};
-
-/// Deliveries that are canceled in one transaction: others wait for it.
-const CANCELED_AT_ONCE_MAX: usize = 500;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct RecoverIn {
@@ -104,6 +102,7 @@ pub(crate) async fn recover(
     }
     wrong.nothing()?;
     let (view, endpoint) = find(&api, &caller, &path, Right::CreateAttempts).await?;
+    refuse_disabled(&endpoint)?;
     let task = start_task(&api, &view, TaskWork::Recover { endpoint: endpoint.id, since, until }).await?;
     Ok(Accepted(RecoverOut { task }))
 }
@@ -118,6 +117,7 @@ pub(crate) async fn replay_missing(
     let (since, until) = parse_window(&mut wrong, &api, &input.since, input.until);
     wrong.nothing()?;
     let (view, endpoint) = find(&api, &caller, &path, Right::CreateAttempts).await?;
+    refuse_disabled(&endpoint)?;
     let task = start_task(&api, &view, TaskWork::ReplayMissing { endpoint: endpoint.id, since, until }).await?;
     Ok(Accepted(ReplayOut { task }))
 }
@@ -140,6 +140,7 @@ pub(crate) async fn bulk_replay(
     };
     wrong.nothing()?;
     let (view, endpoint) = find(&api, &caller, &path, Right::CreateAttempts).await?;
+    refuse_disabled(&endpoint)?;
     let task = start_task(&api, &view, TaskWork::BulkReplay { endpoint: endpoint.id, since, until, filter }).await?;
     Ok(Accepted(ReplayOut { task }))
 }
@@ -155,13 +156,7 @@ pub(crate) async fn cancel(
     let Some(before) = before else { return Err(wrong.problem()) };
     let (view, endpoint) = find(&api, &caller, &path, Right::CreateAttempts).await?;
     let filter = CancelFilter { before: Some(before), ..CancelFilter::default() };
-    loop {
-        let canceled = api.store.cancel(endpoint.id, filter.clone(), Reason::CanceledByUser, CANCELED_AT_ONCE_MAX, api.now()).await?;
-        if !canceled.more {
-            break;
-        }
-    }
-    api.engine.wake(view.application.id, endpoint.id);
+    api.engine.cancel(view.application.id, endpoint.id, filter).await?;
     Ok(NoContent)
 }
 
@@ -193,16 +188,4 @@ fn parse_window(wrong: &mut Wrong, api: &Api, since: &str, until: Option<String>
         wrong.add("since", "must not be after `until`");
     }
     (parsed.unwrap_or(now), until)
-}
-
-pub(crate) fn status(code: u8) -> Result<DeliveryStatus, Invalid> {
-    DeliveryStatus::from_code(code).ok_or_else(|| Invalid::new("must be 0 (success), 1 (pending), 2 (fail), 3 (sending) or 4 (canceled)"))
-}
-
-pub(crate) fn status_code_class(class: u16) -> Result<u16, Invalid> {
-    if matches!(class, 0 | 100 | 200 | 300 | 400 | 500) {
-        Ok(class)
-    } else {
-        Err(Invalid::new("must be 0 (no answer), 100, 200, 300, 400 or 500"))
-    }
 }
