@@ -21,6 +21,8 @@ mod state;
 mod v1;
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use auth::api_key::{NewApiKey, new_api_key};

@@ -10,6 +10,9 @@ pub(crate) mod replay;
 pub(crate) mod secret;
 pub(crate) mod stats;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod create;
 
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
