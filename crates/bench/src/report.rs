@@ -155,6 +155,11 @@ impl Report {
                 remarks(run),
             );
         }
+        for run in self.runs.iter().filter(|run| run.subject == "hookpost") {
+            let slowest = run.delivered_per_second_by_tenth.iter().copied().fold(f64::INFINITY, f64::min);
+            let last = run.delivered_per_second_by_tenth.last().copied().unwrap_or_default();
+            let _ = writeln!(text, "{}: slowest tenth of the time {}/s, last tenth {}/s", run.scenario, number(slowest), number(last));
+        }
         for note in &self.notes {
             let _ = writeln!(text, "{note}");
         }

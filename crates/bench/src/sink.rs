@@ -72,6 +72,8 @@ pub(crate) struct Arrivals {
     /// From the planned time of sending, of messages planned within the window.
     pub(crate) end_to_end_us: Histogram<u32>,
     pub(crate) last_at_us: u64,
+    /// Those in the window, by the tenth of the window: a rate that is not held shows here.
+    pub(crate) unique_by_tenth: [u64; 10],
 }
 
 /// The window in which rates are measured.
@@ -86,6 +88,11 @@ impl Window {
 
     pub(crate) fn holds(self, at_us: u64) -> bool {
         (self.from_us..self.to_us).contains(&at_us)
+    }
+
+    fn tenth(self, at_us: u64) -> usize {
+        let (since, whole) = (u128::from(at_us - self.from_us), u128::from(self.to_us - self.from_us));
+        (since * 10 / whole) as usize
     }
 }
 
@@ -273,6 +280,7 @@ impl Shared {
         arrivals.last_at_us = at_us;
         if state.window.holds(at_us) {
             arrivals.unique_in_window += 1;
+            arrivals.unique_by_tenth[state.window.tenth(at_us)] += 1;
         }
         if state.window.holds(stamp.sent_us) {
             arrivals.end_to_end_us.saturating_record(at_us.saturating_sub(stamp.sent_us).max(1));
@@ -313,6 +321,7 @@ fn no_arrivals() -> Arrivals {
         signatures_bad: 0,
         end_to_end_us: new_histogram(),
         last_at_us: 0,
+        unique_by_tenth: [0; 10],
     }
 }
 

@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::api::{Api, authorization};
-use crate::child::{Process, Server, start_forwarder};
+use crate::child::{Process, Server, start_forwarder, tail};
 use crate::load::{Pace, Plan, Producer, Sent, Until, send, since_us};
 use crate::machine::{Sample, memory};
 use crate::payload::Payload;
@@ -108,8 +108,10 @@ impl Shape {
 pub(crate) struct Run {
     pub(crate) scenario: String,
     pub(crate) subject: String,
+    pub(crate) fan_out: u64,
     pub(crate) accepted_per_second: f64,
     pub(crate) delivered_per_second: f64,
+    pub(crate) delivered_per_second_by_tenth: Vec<f64>,
     pub(crate) ack_ms: Latency,
     pub(crate) end_to_end_ms: Latency,
     pub(crate) cpu_seconds_per_million_deliveries: f64,
@@ -222,15 +224,19 @@ impl Bench {
         // The time of creating things is not part of the plan.
         let plan = self.plan(shape);
         sink.set_window(plan.window);
-        let (sent, usage) = self.load(&process, shape, plan)?;
+        let loaded = self.load(&process, shape, plan);
+        let (sent, usage) =
+            loaded.with_context(|| format!("the load on {name}, which said: {}", tail(&directory.path().join("data.log"))))?;
         let arrivals = self.wait_for_rest(&sink, expected(&sent, shape));
         let lost = expected(&sent, shape).saturating_sub(arrivals.unique);
         let seconds = seconds_of(plan.window);
         Ok(Run {
             scenario: scenario.to_owned(),
             subject: name.to_owned(),
+            fan_out: shape.endpoints,
             accepted_per_second: sent.accepted_in_window as f64 / seconds,
             delivered_per_second: arrivals.unique_in_window as f64 / seconds,
+            delivered_per_second_by_tenth: arrivals.unique_by_tenth.iter().map(|&count| count as f64 / (seconds / 10.0)).collect(),
             ack_ms: Latency::of(&sent.ack_us),
             end_to_end_ms: Latency::of(&arrivals.end_to_end_us),
             cpu_seconds_per_million_deliveries: usage.child_cpu_s / (arrivals.unique_in_window.max(1) as f64) * 1e6,

@@ -47,6 +47,5 @@ impl Bench {
 
 /// Deliveries a second that can go on for ever: neither what was accepted and piled up counts, nor what a pile gave.
 fn throughput(run: &Run) -> f64 {
-    let fan_out = (run.delivered_per_second / run.accepted_per_second.max(1.0)).round().max(1.0);
-    run.delivered_per_second.min(run.accepted_per_second * fan_out)
+    run.delivered_per_second.min(run.accepted_per_second * run.fan_out as f64)
 }
