@@ -1,16 +1,13 @@
 //! What the API counts. Everything else that `/metrics` shows is counted where it happens.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::response::Response;
-use hookpost_domain::Timestamp;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
@@ -26,8 +23,6 @@ pub struct ApiMetrics {
     pub(crate) messages_accepted: Counter,
     pub(crate) messages_repeated: Counter,
     pub(crate) accept_seconds: Histogram,
-    backlog_deliveries: Gauge,
-    oldest_pending_age_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -79,8 +74,6 @@ impl Default for ApiMetrics {
             messages_accepted: Counter::default(),
             messages_repeated: Counter::default(),
             accept_seconds: latency_histogram(),
-            backlog_deliveries: Gauge::default(),
-            oldest_pending_age_seconds: Gauge::default(),
         }
     }
 }
@@ -101,12 +94,6 @@ impl ApiMetrics {
             metrics.messages_repeated.clone(),
         );
         registry.register("hookpost_accept_duration_seconds", "From calling the store to the fsync", metrics.accept_seconds.clone());
-        registry.register("hookpost_backlog_deliveries", "Deliveries that are not finished", metrics.backlog_deliveries.clone());
-        registry.register(
-            "hookpost_oldest_pending_age_seconds",
-            "Age of the oldest message that waits for its first attempt",
-            metrics.oldest_pending_age_seconds.clone(),
-        );
         metrics
     }
 
@@ -119,18 +106,11 @@ impl ApiMetrics {
         self.requests.get_or_create(&RequestLabels { method, status: status.as_u16() }).inc();
         self.request_seconds.get_or_create(&MethodLabel { method }).observe(started.elapsed().as_secs_f64());
     }
-
-    fn refresh(&self, api: &Api) {
-        let backlog = api.store.backlog();
-        self.backlog_deliveries.set(i64::try_from(backlog.deliveries).unwrap_or(i64::MAX));
-        let age = backlog.oldest_pending_at.map_or(Duration::ZERO, |oldest: Timestamp| api.now().since(oldest));
-        self.oldest_pending_age_seconds.set(age.as_secs_f64());
-    }
 }
 
 /// `GET /metrics`
 pub(crate) fn show(api: &Api, registry: &Arc<Registry>) -> Result<Response, Problem> {
-    api.metrics.refresh(api);
+    api.engine.refresh_gauges();
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, registry).map_err(|_| Problem::Internal)?;
     let mut response = Response::new(text.into());

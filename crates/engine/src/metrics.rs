@@ -12,8 +12,6 @@ use prometheus_client::registry::{Registry, Unit};
 /// Clones count together.
 #[derive(Debug, Clone)]
 pub struct EngineMetrics {
-    accepted: Counter,
-    repeated: Counter,
     delivered: Counter,
     failed: Counter,
     retried: Counter,
@@ -51,8 +49,6 @@ impl EngineMetrics {
             registry.register(name, help, counter.clone());
             counter
         };
-        let accepted = counter("messages_accepted", "Messages that are on disk");
-        let repeated = counter("messages_repeated", "Messages that were accepted before under the same idempotency key");
         let delivered = counter("attempts_delivered", "Attempts that were answered with 2xx");
         let failed = counter("attempts_failed", "Attempts that were not answered with 2xx");
         let retried = counter("deliveries_retried", "Failed attempts after which another one was scheduled");
@@ -94,8 +90,6 @@ impl EngineMetrics {
             record_batch: histogram("record_batch_outcomes", "Outcomes per batch", false, &COUNTS),
             commit: histogram("commit", "Duration of commits of the store", true, &SECONDS),
             commit_batch: histogram("commit_operations", "Operations per commit of the store", false, &COUNTS),
-            accepted,
-            repeated,
             delivered,
             failed,
             retried,
@@ -111,16 +105,6 @@ impl EngineMetrics {
             backlog,
             oldest_pending_s,
         }
-    }
-
-    /// A message is on disk.
-    pub fn accepted(&self) {
-        self.accepted.inc();
-    }
-
-    /// A message was known by its idempotency key.
-    pub fn repeated(&self) {
-        self.repeated.inc();
     }
 
     /// The first attempt of a message starts, so long after it was accepted.
