@@ -50,12 +50,14 @@ impl Worker {
     }
 
     async fn work(&mut self) {
+        // Whoever got a slot makes one attempt before it gives way to others.
+        let mut had_its_turn = false;
         loop {
             let engine = &self.engine;
             let (next, plan) = {
                 let now = engine.clock.now();
                 let mut lane = self.cell.lane.lock();
-                let next = lane.next(now, engine.store.version(), engine.lanes.others_wait());
+                let next = lane.next(now, engine.store.version(), had_its_turn && engine.lanes.others_wait());
                 self.stopped = matches!(next, Next::Stop);
                 (next, lane.plan(now))
             };
@@ -69,6 +71,7 @@ impl Worker {
                 Next::Attempt(work, target) => {
                     self.held = Some(work);
                     self.attempt(&target).await;
+                    had_its_turn = true;
                 }
             }
         }

@@ -34,7 +34,8 @@ const CLAIM_RETRY: Duration = Duration::from_millis(250);
 /// How often a receiver may ask to slow down, without a success in between, before the lane pauses.
 const STRIKES_BEFORE_PAUSE: u32 = 2;
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Beyond this it is the circuit's matter.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A receiver that asks for more than this with `Retry-After` gets its deliveries later (that is the schedule's matter), but the lane tries again.
 const PAUSE_ASKED_MAX: Duration = Duration::from_secs(3600);
 
@@ -170,10 +171,17 @@ struct Order {
     barrier: Option<MessageId>,
     /// The barrier was set while a claim was under way, whose answer cannot know of it.
     barrier_is_newer_than_claim: bool,
-    /// An outcome is on its way to the store; until it is there a claim would hand out what comes after.
+    /// Outcomes that are on their way to the store; until they are there nothing is attempted.
     unrecorded: usize,
     /// Nothing is attempted before the store was asked once.
     ask_first: bool,
+}
+
+impl Order {
+    /// The next one waits until the outcome of the one before it is on disk: otherwise a crash could bring that one once more, after its successor.
+    fn stands_still(&self) -> bool {
+        self.ask_first || self.unrecorded > 0
+    }
 }
 
 enum Gate {
@@ -569,7 +577,7 @@ impl Lane {
         if self.ends_untried() && !self.shared.is_halted() && self.holds == 0 {
             return Gate::Open;
         }
-        if self.holds > 0 || self.shared.is_halted() || self.order.as_ref().is_some_and(|order| order.ask_first) {
+        if self.holds > 0 || self.shared.is_halted() || self.order.as_ref().is_some_and(Order::stands_still) {
             return Gate::Event;
         }
         let mut until = self.throttled_until.max(self.paused_until);

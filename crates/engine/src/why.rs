@@ -168,7 +168,7 @@ fn dead(facts: Facts<'_>, reason: Reason) -> Why {
     let (text, advice) = match reason {
         Reason::RetriesExhausted => (
             match last {
-                Some(last) if made == 1 => format!("The only attempt failed: {}.", last.trim_start_matches("the last one ")),
+                Some(last) if made == 1 => format!("The only attempt {}. No more are scheduled.", last.trim_start_matches("the last one ")),
                 Some(last) => format!("All {made} attempts failed; {last}. No more are scheduled."),
                 None => reason.sentence().to_owned(),
             },

@@ -1,0 +1,171 @@
+//! A store that takes time and fails when told to, around the reference store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookpost_domain::access::{Revocation, RevocationTarget};
+use hookpost_domain::id::{ApplicationKind, MessageKind};
+use hookpost_domain::*;
+use hookpost_store::catalog::TaskFilter;
+use hookpost_store::history::*;
+use hookpost_store::intake::KeptAnswer;
+use hookpost_store::queue::*;
+use hookpost_store::*;
+use parking_lot::Mutex;
+
+#[derive(Debug)]
+pub(crate) struct FaultyStore {
+    pub(crate) inner: memory::MemoryStore,
+    faults: Arc<Mutex<Faults>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Of claims, records and releases.
+    pub(crate) latency: Duration,
+    pub(crate) queue_is_away: bool,
+    /// In per mille of claims, records and releases.
+    pub(crate) failures: u64,
+    pub(crate) records: usize,
+    pub(crate) largest_record: usize,
+    pub(crate) claims: usize,
+    random: u64,
+}
+
+impl FaultyStore {
+    pub(crate) fn new(inner: memory::MemoryStore, faults: Arc<Mutex<Faults>>) -> Self {
+        Self { inner, faults }
+    }
+
+    async fn trouble(&self) -> Result<(), Unavailable> {
+        let latency = self.faults.lock().latency;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        let mut faults = self.faults.lock();
+        faults.random = faults.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if faults.queue_is_away || (faults.random >> 33) % 1000 < faults.failures {
+            return Err(Unavailable("told to fail".into()));
+        }
+        Ok(())
+    }
+}
+
+impl Store for FaultyStore {
+    fn new_row_id(&self, now: Timestamp) -> RowId {
+        self.inner.new_row_id(now)
+    }
+
+    fn public_ids(&self) -> &PublicIds {
+        self.inner.public_ids()
+    }
+}
+
+#[async_trait]
+impl Queue for FaultyStore {
+    async fn claim(&self, request: ClaimRequest, now: Timestamp) -> Result<Claimed, Unavailable> {
+        self.trouble().await?;
+        self.faults.lock().claims += 1;
+        self.inner.claim(request, now).await
+    }
+
+    async fn release(&self, leases: Vec<(DeliveryKey, LeaseId)>) -> Result<(), Unavailable> {
+        self.trouble().await?;
+        self.inner.release(leases).await
+    }
+
+    async fn record(&self, records: Arc<Vec<Record>>, now: Timestamp) -> Result<Vec<Recorded>, Unavailable> {
+        self.trouble().await?;
+        {
+            let mut faults = self.faults.lock();
+            faults.records += 1;
+            faults.largest_record = faults.largest_record.max(records.len());
+        }
+        self.inner.record(records, now).await
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneState>, Unavailable> {
+        self.trouble().await?;
+        self.inner.lanes().await
+    }
+
+    async fn send_again(&self, deliveries: Vec<DeliveryKey>, now: Timestamp) -> Result<usize, Unavailable> {
+        self.inner.send_again(deliveries, now).await
+    }
+
+    async fn cancel(
+        &self,
+        endpoint: EndpointId,
+        which: CancelFilter,
+        reason: Reason,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Canceled, Unavailable> {
+        self.inner.cancel(endpoint, which, reason, limit, now).await
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.inner.backlog()
+    }
+}
+
+/// Everything else is the reference store's.
+macro_rules! delegate {
+    ($trait:ident { $(fn $sync:ident() -> $value:ty;)* $(async fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)* }) => {
+        #[async_trait]
+        impl $trait for FaultyStore {
+            $(fn $sync(&self) -> $value { self.inner.$sync() })*
+            $(async fn $name(&self, $($arg: $type),*) -> $result { self.inner.$name($($arg),*).await })*
+        }
+    };
+}
+
+delegate! { Intake {
+    async fn accept(message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError>;
+    async fn kept_answer(key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable>;
+    async fn keep_answer(key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable>;
+} }
+
+delegate! { Catalog {
+    fn version() -> u64;
+    async fn application(org: &OrgId, reference: Reference<'_, ApplicationKind>) -> Result<Option<Arc<ApplicationView>>, Unavailable>;
+    async fn application_by_id(id: ApplicationId) -> Result<Option<Arc<ApplicationView>>, Unavailable>;
+    async fn applications(org: &OrgId, page: PageRequest<ApplicationId>) -> Result<Listed<Application>, Unavailable>;
+    async fn create_application(application: Application) -> Result<(), WriteError>;
+    async fn update_application(id: ApplicationId, change: Change<Application>) -> Result<Application, WriteError>;
+    async fn delete_application(id: ApplicationId, now: Timestamp) -> Result<(), WriteError>;
+    async fn create_endpoint(endpoint: Endpoint) -> Result<(), WriteError>;
+    async fn update_endpoint(application: ApplicationId, id: EndpointId, change: Change<Endpoint>) -> Result<Endpoint, WriteError>;
+    async fn delete_endpoint(application: ApplicationId, id: EndpointId, now: Timestamp) -> Result<(), WriteError>;
+    async fn event_type(org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable>;
+    async fn event_types(org: &OrgId, include_archived: bool, page: PageRequest<EventTypeName>) -> Result<Listed<EventType>, Unavailable>;
+    async fn create_event_type(event_type: EventType) -> Result<(), WriteError>;
+    async fn update_event_type(org: &OrgId, name: &str, change: Change<EventType>) -> Result<EventType, WriteError>;
+    async fn delete_event_type(org: &OrgId, name: &str) -> Result<(), WriteError>;
+    async fn api_key_by_hash(key_sha256: [u8; 32]) -> Result<Option<Arc<ApiKey>>, Unavailable>;
+    async fn api_keys(org: Option<&OrgId>, page: PageRequest<ApiKeyId>) -> Result<Listed<ApiKey>, Unavailable>;
+    async fn create_api_key(key: ApiKey) -> Result<(), WriteError>;
+    async fn delete_api_key(org: Option<&OrgId>, id: ApiKeyId) -> Result<(), WriteError>;
+    async fn revoke(revocation: Revocation) -> Result<(), Unavailable>;
+    async fn revoked_at(target: &RevocationTarget) -> Result<Option<Timestamp>, Unavailable>;
+    async fn create_task(task: BackgroundTask) -> Result<(), WriteError>;
+    async fn update_task(id: TaskId, change: Change<BackgroundTask>) -> Result<BackgroundTask, WriteError>;
+    async fn task(id: TaskId) -> Result<Option<BackgroundTask>, Unavailable>;
+    async fn tasks(org: Option<&OrgId>, filter: TaskFilter, page: PageRequest<TaskId>) -> Result<Listed<BackgroundTask>, Unavailable>;
+} }
+
+delegate! { History {
+    async fn message(application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable>;
+    async fn messages(application: ApplicationId, filter: MessageFilter, page: PageRequest<MessageId>) -> Result<ScannedPage<Message, MessageId>, Unavailable>;
+    async fn delivery(key: DeliveryKey) -> Result<Option<Delivery>, Unavailable>;
+    async fn deliveries_of_message(message: MessageId, page: PageRequest<EndpointId>) -> Result<Listed<Delivery>, Unavailable>;
+    async fn messages_of_endpoint(endpoint: EndpointId, filter: DeliveryFilter, page: PageRequest<MessageId>) -> Result<ScannedPage<(Message, Delivery), MessageId>, Unavailable>;
+    async fn attempt(message: MessageId, id: AttemptId) -> Result<Option<StoredAttempt>, Unavailable>;
+    async fn attempts_of_message(message: MessageId, filter: AttemptFilter, page: PageRequest<AttemptId>) -> Result<ScannedPage<StoredAttempt, AttemptId>, Unavailable>;
+    async fn attempts_of_endpoint(endpoint: EndpointId, filter: AttemptFilter, page: PageRequest<AttemptId>) -> Result<ScannedPage<StoredAttempt, AttemptId>, Unavailable>;
+    async fn endpoint_counts(endpoint: EndpointId, since: Timestamp, until: Timestamp) -> Result<EndpointCounts, Unavailable>;
+    async fn expunge_message(application: ApplicationId, message: MessageId) -> Result<bool, Unavailable>;
+    async fn expunge_attempt(message: MessageId, id: AttemptId) -> Result<bool, Unavailable>;
+    async fn forget(policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable>;
+} }

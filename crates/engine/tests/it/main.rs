@@ -1,0 +1,12 @@
+//! The engine against a made-up world: every rule of delivery, in simulated time.
+
+mod again;
+mod crash;
+mod deliver;
+mod faulty;
+mod health;
+mod lanes;
+mod news;
+mod order;
+mod simulation;
+mod world;

@@ -1,0 +1,508 @@
+//! An engine with everything around it made up: the reference store, receivers that follow a script, a clock that runs with tokio's paused
+//! time, and repeatable randomness.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hookpost_domain::application::Metadata;
+use hookpost_domain::delivery::TransportErrorKind;
+use hookpost_domain::endpoint::Disabled;
+use hookpost_domain::message::PayloadType;
+use hookpost_domain::secret::EndpointSecrets;
+use hookpost_domain::{
+    Application, ApplicationId, Attempt, BackgroundTask, Channel, Clock, Delivery, DeliveryKey, DeliveryState, Endpoint, EndpointId,
+    Entropy, EventTypeName, MessageContent, MessageId, OrgId, PublicIds, RetrySchedule, RowId, SigningSecret, TaskId, Timestamp, Uid,
+    routing,
+};
+use hookpost_engine::{Answer, Engine, EngineMetrics, EngineSettings, OutgoingRequest, Transport, TransportError};
+use hookpost_store::history::AttemptFilter;
+use hookpost_store::memory::MemoryStore;
+use hookpost_store::queue::ReadyReceiver;
+use hookpost_store::{NewMessage, Order, PageRequest, SharedStore};
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::faulty::{Faults, FaultyStore};
+
+const BEGIN: Timestamp = Timestamp::from_unix_ms(1_767_323_000_000);
+
+/// How a receiver answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    after: Duration,
+}
+
+impl Reply {
+    pub(crate) fn status(status: u16) -> Self {
+        Self { status, headers: Vec::new(), after: Duration::from_millis(1) }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
+        self.headers.push((name, format!("{value}")));
+        self
+    }
+
+    pub(crate) fn after_ms(mut self, ms: u64) -> Self {
+        self.after = Duration::from_millis(ms);
+        self
+    }
+
+    /// Longer than any time-out.
+    pub(crate) fn never() -> Self {
+        Self::status(200).after_ms(3_600_000)
+    }
+}
+
+/// What arrived at a receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// The path of the URL, which tells the endpoints apart.
+    pub(crate) path: String,
+    pub(crate) message: MessageId,
+    pub(crate) attempt: u32,
+    pub(crate) trigger: String,
+    pub(crate) will_retry_after: Option<u64>,
+    pub(crate) body: Bytes,
+    /// Since the beginning of the test.
+    pub(crate) at_ms: u64,
+}
+
+type Script = Box<dyn Fn(&Sent) -> Reply + Send + Sync>;
+
+pub(crate) struct Network {
+    script: Mutex<Script>,
+    pub(crate) sent: Mutex<Vec<Sent>>,
+    pub(crate) in_flight: Mutex<std::collections::HashMap<String, (usize, usize)>>,
+    ids: PublicIds,
+    began: Instant,
+}
+
+/// What one engine has of the network; cut when the engine "crashes".
+struct Line {
+    network: Arc<Network>,
+    cut: AtomicBool,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Line")
+    }
+}
+
+#[async_trait]
+impl Transport for Line {
+    async fn send(&self, request: OutgoingRequest) -> Result<Answer, TransportError> {
+        if self.cut.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let path = request.uri.path().to_owned();
+        let sent = Sent {
+            path: path.clone(),
+            message: self.network.ids.decode(&text("webhook-id").expect("webhook-id")).expect("an id of this store"),
+            attempt: text("hookpost-attempt").expect("hookpost-attempt").parse().expect("a number"),
+            trigger: text("hookpost-trigger").expect("hookpost-trigger"),
+            will_retry_after: text("hookpost-will-retry-after").map(|value| value.parse().expect("seconds")),
+            body: request.body,
+            at_ms: self.network.began.elapsed().as_millis() as u64,
+        };
+        assert!(text("webhook-signature").is_some_and(|signature| signature.starts_with("v1,")));
+        let reply = (self.network.script.lock())(&sent);
+        self.network.sent.lock().push(sent);
+        let under_way = UnderWay::begin(&self.network, path);
+        if reply.after >= request.timeout {
+            tokio::time::sleep(request.timeout).await;
+            return Err(TransportError { kind: TransportErrorKind::Timeout, message: "the receiver did not answer in time".into() });
+        }
+        tokio::time::sleep(reply.after).await;
+        drop(under_way);
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in &reply.headers {
+            headers.insert(*name, value.parse().expect("a header value"));
+        }
+        Ok(Answer { status_code: reply.status, headers, body: Bytes::from_static(b"thanks") })
+    }
+}
+
+struct UnderWay<'a>(&'a Network, String);
+
+impl<'a> UnderWay<'a> {
+    fn begin(network: &'a Network, path: String) -> Self {
+        let mut map = network.in_flight.lock();
+        let (now, most) = map.entry(path.clone()).or_default();
+        *now += 1;
+        *most = (*most).max(*now);
+        drop(map);
+        Self(network, path)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.lock().entry(self.1.clone()).or_default().0 -= 1;
+    }
+}
+
+#[derive(Debug)]
+struct TestClock {
+    began: Instant,
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        BEGIN + self.began.elapsed()
+    }
+}
+
+/// A stream of numbers that is the same for the same seed.
+#[derive(Debug)]
+pub(crate) struct Seeded(pub(crate) AtomicU64);
+
+impl Seeded {
+    pub(crate) fn next(&self) -> u64 {
+        // SplitMix64.
+        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+impl Entropy for Seeded {
+    fn fill(&self, buffer: &mut [u8]) {
+        for chunk in buffer.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) settings: EngineSettings,
+    pub(crate) store: Arc<FaultyStore>,
+    pub(crate) faults: Arc<Mutex<Faults>>,
+    pub(crate) network: Arc<Network>,
+    pub(crate) engine: Arc<Engine>,
+    clock: Arc<TestClock>,
+    entropy: Arc<Seeded>,
+    line: Arc<Line>,
+    shutdown: CancellationToken,
+    running: JoinSet<()>,
+    ready_groups: usize,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut EngineSettings)) -> Self {
+        Self::with_channel(1024, change).await
+    }
+
+    pub(crate) async fn with_channel(ready_groups: usize, change: impl FnOnce(&mut EngineSettings)) -> Self {
+        let began = Instant::now();
+        let ids = PublicIds::new([7; 16]);
+        let mut settings = EngineSettings { operational_webhooks: false, ..EngineSettings::default() };
+        change(&mut settings);
+        let faults = Arc::new(Mutex::new(Faults::default()));
+        let (sender, ready) = tokio::sync::mpsc::channel(ready_groups);
+        let store = Arc::new(FaultyStore::new(MemoryStore::new(ids.clone(), sender), Arc::clone(&faults)));
+        let network = Arc::new(Network {
+            script: Mutex::new(Box::new(|_| Reply::status(200))),
+            sent: Mutex::default(),
+            in_flight: Mutex::default(),
+            ids,
+            began,
+        });
+        let clock = Arc::new(TestClock { began });
+        let entropy = Arc::new(Seeded(AtomicU64::new(1)));
+        let line = Arc::new(Line { network: Arc::clone(&network), cut: AtomicBool::new(false) });
+        let engine = new_engine(&store, &line, &clock, &entropy, &settings);
+        let mut world = Self {
+            settings,
+            store,
+            faults,
+            network,
+            engine,
+            clock,
+            entropy,
+            line,
+            shutdown: CancellationToken::new(),
+            running: JoinSet::new(),
+            ready_groups,
+        };
+        world.run(ready);
+        world
+    }
+
+    fn run(&mut self, ready: ReadyReceiver) {
+        self.shutdown = CancellationToken::new();
+        let engine = Arc::clone(&self.engine);
+        let shutdown = self.shutdown.clone();
+        self.running.spawn(engine.run(ready, shutdown));
+    }
+
+    /// As by `kill -9`, and a new start on what the store has.
+    pub(crate) async fn crash(&mut self) {
+        self.line.cut.store(true, Ordering::Relaxed);
+        self.running.shutdown().await;
+        self.restart();
+    }
+
+    /// In good order.
+    pub(crate) async fn stop(&mut self) {
+        self.shutdown.cancel();
+        while let Some(ended) = self.running.join_next().await {
+            ended.expect("the engine ends without a panic");
+        }
+    }
+
+    pub(crate) fn restart(&mut self) {
+        let (sender, ready) = tokio::sync::mpsc::channel(self.ready_groups);
+        self.store = Arc::new(FaultyStore::new(self.store.inner.restarted(sender), Arc::clone(&self.faults)));
+        self.line = Arc::new(Line { network: Arc::clone(&self.network), cut: AtomicBool::new(false) });
+        self.engine = new_engine(&self.store, &self.line, &self.clock, &self.entropy, &self.settings);
+        self.run(ready);
+    }
+
+    pub(crate) fn shared(&self) -> SharedStore {
+        self.store.clone()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn elapsed_ms(&self) -> u64 {
+        self.clock.began.elapsed().as_millis() as u64
+    }
+
+    pub(crate) fn script(&self, script: impl Fn(&Sent) -> Reply + Send + Sync + 'static) {
+        *self.network.script.lock() = Box::new(script);
+    }
+
+    pub(crate) async fn application(&self) -> ApplicationId {
+        self.application_with(|_| {}).await
+    }
+
+    pub(crate) async fn application_with(&self, change: impl FnOnce(&mut Application)) -> ApplicationId {
+        let store = self.shared();
+        let now = self.now();
+        let mut application = Application {
+            id: ApplicationId::from_row(store.new_row_id(now)),
+            org: OrgId::parse(OrgId::DEFAULT).expect("an org"),
+            uid: None,
+            name: "acme".into(),
+            throttle_rate: None,
+            metadata: Metadata::new(),
+            created_at: now,
+            updated_at: now,
+        };
+        change(&mut application);
+        let id = application.id;
+        store.create_application(application).await.expect("created");
+        id
+    }
+
+    /// An endpoint whose URL ends in `path`.
+    pub(crate) async fn endpoint(&self, application: ApplicationId, path: &str) -> EndpointId {
+        self.endpoint_with(application, path, |_| {}).await
+    }
+
+    pub(crate) async fn endpoint_with(&self, application: ApplicationId, path: &str, change: impl FnOnce(&mut Endpoint)) -> EndpointId {
+        let store = self.shared();
+        let now = self.now();
+        let mut endpoint = Endpoint {
+            id: EndpointId::from_row(store.new_row_id(now)),
+            application,
+            uid: None,
+            url: format!("http://receiver.test/{path}"),
+            description: String::new(),
+            version: 1,
+            disabled: Disabled::No,
+            event_types: None,
+            channels: None,
+            throttle_rate: None,
+            concurrency: None,
+            ordered: false,
+            retry_schedule: None,
+            headers: Vec::new(),
+            secrets: EndpointSecrets::new(SigningSecret::Hmac256(vec![1; 24])),
+            metadata: Metadata::new(),
+            created_at: now,
+            updated_at: now,
+        };
+        change(&mut endpoint);
+        let id = endpoint.id;
+        store.create_endpoint(endpoint).await.expect("created");
+        id
+    }
+
+    pub(crate) async fn change_endpoint(
+        &self,
+        application: ApplicationId,
+        endpoint: EndpointId,
+        change: impl FnOnce(&mut Endpoint) + Send + 'static,
+    ) {
+        let change = Box::new(move |endpoint: &mut Endpoint| {
+            change(endpoint);
+            Ok(())
+        });
+        self.shared().update_endpoint(application, endpoint, change).await.expect("changed");
+        self.engine.wake(application, endpoint);
+    }
+
+    pub(crate) async fn read_endpoint(&self, application: ApplicationId, endpoint: EndpointId) -> Arc<Endpoint> {
+        let view = self.shared().application_by_id(application).await.expect("available").expect("exists");
+        Arc::clone(view.endpoint(endpoint).expect("exists"))
+    }
+
+    pub(crate) async fn send(&self, application: ApplicationId) -> MessageId {
+        self.send_with(application, "order.paid", |_| {}).await
+    }
+
+    pub(crate) async fn send_with(
+        &self,
+        application: ApplicationId,
+        event_type: &str,
+        change: impl FnOnce(&mut MessageContent),
+    ) -> MessageId {
+        let store = self.shared();
+        let view = store.application_by_id(application).await.expect("available").expect("exists");
+        let event_type = EventTypeName::parse(event_type).expect("a name");
+        let now = self.now();
+        let mut content = MessageContent {
+            routing: routing::fan_out(&view.endpoints, &event_type, &[]),
+            event_type,
+            event_id: None,
+            channels: Vec::<Channel>::new(),
+            tags: Vec::new(),
+            payload: Some(Bytes::from_static(br#"{"n": 1.50}"#)),
+            content_type: PayloadType::Json,
+            payload_expires_at: now + Duration::from_secs(90 * 86_400),
+            deliver_at: None,
+        };
+        change(&mut content);
+        let later = content.deliver_at.is_some();
+        let targets = content.routing.targets.clone();
+        let accepted = store.accept(NewMessage { application, content, idempotency_key: None }, now).await.expect("accepted");
+        if later {
+            targets.into_iter().for_each(|endpoint| self.engine.wake(application, endpoint));
+        }
+        accepted.id
+    }
+
+    /// As the API does it.
+    pub(crate) async fn resend(&self, application: ApplicationId, message: MessageId, endpoint: EndpointId) {
+        let sent = self.shared().send_again(vec![DeliveryKey { message, endpoint }], self.now()).await.expect("available");
+        assert_eq!(sent, 1);
+        self.engine.wake(application, endpoint);
+    }
+
+    pub(crate) async fn task(&self, application: ApplicationId, work: hookpost_domain::task::TaskWork) -> TaskId {
+        let now = self.now();
+        let id = TaskId::from_row(self.store.inner_row_id(now));
+        let task = BackgroundTask {
+            id,
+            org: OrgId::parse(OrgId::DEFAULT).expect("an org"),
+            application: Some(application),
+            work,
+            status: hookpost_domain::task::TaskStatus::Running,
+            progress: hookpost_domain::task::TaskProgress::default(),
+            created_at: now,
+            updated_at: now,
+        };
+        self.shared().create_task(task).await.expect("created");
+        self.engine.wake_tasks();
+        id
+    }
+
+    pub(crate) async fn read_task(&self, id: TaskId) -> BackgroundTask {
+        self.shared().task(id).await.expect("available").expect("exists")
+    }
+
+    pub(crate) async fn delivery(&self, message: MessageId, endpoint: EndpointId) -> Delivery {
+        self.shared().delivery(DeliveryKey { message, endpoint }).await.expect("available").expect("a delivery")
+    }
+
+    pub(crate) async fn state(&self, message: MessageId, endpoint: EndpointId) -> DeliveryState {
+        self.delivery(message, endpoint).await.state
+    }
+
+    /// Oldest first.
+    pub(crate) async fn attempts(&self, message: MessageId, endpoint: EndpointId) -> Vec<Attempt> {
+        let filter = AttemptFilter { endpoint: Some(endpoint), ..AttemptFilter::default() };
+        let page = self.shared().attempts_of_message(message, filter, PageRequest::first(250, Order::Ascending)).await.expect("available");
+        page.items.into_iter().map(|stored| stored.attempt).collect()
+    }
+
+    pub(crate) fn sent(&self) -> Vec<Sent> {
+        self.network.sent.lock().clone()
+    }
+
+    pub(crate) fn sent_to(&self, path: &str) -> Vec<Sent> {
+        let path = format!("/{path}");
+        self.sent().into_iter().filter(|sent| sent.path == path).collect()
+    }
+
+    /// The most attempts that were in flight to a receiver at a time.
+    pub(crate) fn most_in_flight(&self, path: &str) -> usize {
+        self.network.in_flight.lock().get(&format!("/{path}")).map_or(0, |(_, most)| *most)
+    }
+
+    pub(crate) async fn pass(&self, ms: u64) {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+
+    /// Until every delivery has ended, and at most for `seconds` of the test's time.
+    pub(crate) async fn settle(&self, seconds: u64) {
+        let begin = Instant::now();
+        let end = begin + Duration::from_secs(seconds);
+        while hookpost_store::Queue::backlog(&*self.store).deliveries > 0 {
+            assert!(
+                Instant::now() < end,
+                "{} deliveries have not ended after {seconds} s",
+                hookpost_store::Queue::backlog(&*self.store).deliveries
+            );
+            self.pass(if begin.elapsed() < Duration::from_secs(5) { 20 } else { 1000 }).await;
+        }
+        // What was asked for by hand is no backlog, and releases may be under way.
+        self.pass(100).await;
+    }
+}
+
+impl FaultyStore {
+    fn inner_row_id(&self, now: Timestamp) -> RowId {
+        hookpost_store::Store::new_row_id(&self.inner, now)
+    }
+}
+
+fn new_engine(
+    store: &Arc<FaultyStore>,
+    line: &Arc<Line>,
+    clock: &Arc<TestClock>,
+    entropy: &Arc<Seeded>,
+    settings: &EngineSettings,
+) -> Arc<Engine> {
+    let store: SharedStore = store.clone();
+    Engine::new(store, line.clone(), clock.clone(), entropy.clone(), settings.clone(), EngineMetrics::default())
+}
+
+pub(crate) fn schedule(text: &str) -> Option<RetrySchedule> {
+    Some(RetrySchedule::parse(text).expect("a schedule"))
+}
+
+pub(crate) fn uid(text: &str) -> Option<Uid> {
+    Some(Uid::parse(text).expect("a uid"))
+}
