@@ -92,6 +92,23 @@ impl Problem {
         wrong.problem()
     }
 
+    /// One wrong parameter of the path.
+    pub(crate) fn path(parameter: &str, rule: impl Into<String>) -> Self {
+        let mut wrong = Wrong { place: "path", errors: Vec::new() };
+        wrong.add(parameter, rule);
+        wrong.problem()
+    }
+
+    /// The same, for an object that stands in the field of another.
+    pub(crate) fn inside(mut self, field: &str) -> Self {
+        if let Self::Invalid(errors) = &mut self {
+            for error in errors {
+                error.loc.insert(1, field.to_owned());
+            }
+        }
+        self
+    }
+
     pub(crate) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
         Self::BadRequest { code, detail: detail.into() }
     }

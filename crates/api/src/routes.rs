@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::extract::json_response;
 use crate::problem::Problem;
 use crate::state::Api;
-use crate::v1::{application, attempt, endpoint, message, why};
+use crate::v1::{api_key, application, attempt, authentication, background_task, endpoint, event_type, health, message, why};
 use crate::{docs_page, metrics, openapi};
 
 use Method::{Delete, Get, Patch, Post, Put};
@@ -31,6 +31,16 @@ fn table() -> Table {
         .row(Put,    "/app/{app_id}", "v1.application.update", "Replace an application, or create it",          application::update)
         .row(Patch,  "/app/{app_id}", "v1.application.patch",  "Change some fields of an application",          application::patch)
         .row(Delete, "/app/{app_id}", "v1.application.delete", "Delete an application with all that it owns",   application::delete)
+
+        .about("Event Type", "A named kind of event, such as `invoice.paid`.")
+        .row(Get,    "/event-type",                   "v1.event-type.list",   "List the event types, by name",                     event_type::list)
+        .row(Post,   "/event-type",                   "v1.event-type.create", "Create an event type, or bring back an archived one", event_type::create)
+        .row(Get,    "/event-type/{event_type_name}", "v1.event-type.get",    "Get an event type",                                 event_type::get)
+        .row(Put,    "/event-type/{event_type_name}", "v1.event-type.update", "Replace an event type, or create it",               event_type::update)
+        .row(Patch,  "/event-type/{event_type_name}", "v1.event-type.patch",  "Change some fields of an event type",               event_type::patch)
+        .row(Delete, "/event-type/{event_type_name}", "v1.event-type.delete", "Archive an event type, or delete it",               event_type::delete)
+        .row(Get,    "/event-type/{event_type_name}/retry-schedule", "v1.event-type.get-retry-schedule", "Get what messages of an event type are retried by", event_type::get_retry_schedule)
+        .row(Put,    "/event-type/{event_type_name}/retry-schedule", "v1.event-type.set-retry-schedule", "Set what messages of an event type are retried by", event_type::set_retry_schedule)
 
         .about("Endpoint", "A subscriber: where and how the messages of an application are delivered.")
         .row(Get,    "/app/{app_id}/endpoint",                              "v1.endpoint.list",           "List the endpoints of an application",                endpoint::list)
@@ -73,6 +83,28 @@ fn table() -> Table {
         .row(Get,    "/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/why",        "hookpost.why",                                   "Say why a message did not arrive, or that it did",  why::why)
         .alias(Get,  "/app/{app_id}/msg/{msg_id}/attempt",                           attempt::list_by_msg)
         .alias(Get,  "/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/attempt",    attempt::list_by_msg_and_endpoint)
+
+        .about("Authentication", "Access to the portal for your customers, and who you are.")
+        .row(Post,   "/auth/app-portal-access/{app_id}", "v1.authentication.app-portal-access", "Make a portal link for an application",        authentication::app_portal_access)
+        .row(Post,   "/auth/app/{app_id}/expire-all",    "v1.authentication.expire-all",        "End the portal sessions of an application",    authentication::expire_all)
+        .row(Post,   "/auth/logout",                     "v1.authentication.logout",            "End the portal session of the calling token",  authentication::logout)
+        .row(Get,    "/auth/whoami",                     "v1.authentication.whoami",            "Say whom the token belongs to",                authentication::whoami)
+        .alias(Post, "/auth/dashboard-access/{app_id}", authentication::app_portal_access)
+
+        .about("Background Task", "Work that outlives the request that asked for it: recoveries, replays.")
+        .row(Get,    "/background-task",                  "v1.background-task.list",   "List the background tasks, newest first", background_task::list)
+        .row(Get,    "/background-task/{task_id}",        "v1.background-task.get",    "Get a background task",                   background_task::get)
+        .row(Post,   "/background-task/{task_id}/cancel", "v1.background-task.cancel", "Stop a background task where it is",      background_task::cancel)
+
+        .about("API Key", "The keys of your organization.")
+        .row(Get,    "/api-key",          "v1.api-key.list",   "List the API keys",                       api_key::list)
+        .row(Post,   "/api-key",          "v1.api-key.create", "Create an API key; it is shown only here", api_key::create)
+        .row(Delete, "/api-key/{key_id}", "v1.api-key.revoke", "Revoke an API key",                       api_key::revoke)
+
+        .about("Health", "Is it alive? Needs no token.")
+        .row(Get,    "/health",        "v1.health.get",    "The process answers and reaches its store", health::get)
+        .row(Get,    "/health/ping",   "v1.health.ping",   "The process answers",                       health::ping)
+        .row(Get,    "/health/report", "v1.health.report", "The same in words",                         health::report)
 }
 
 /// The routes with all that is around them, ready to be called.

@@ -108,6 +108,7 @@ pub struct PortalSession {
     /// `None`: everything a portal user may do.
     pub capabilities: Option<Vec<Capability>>,
     pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hookpost_domain::access::{Capability, PortalSession, RevocationTarget};
 use hookpost_domain::id::ApplicationKind;
 use hookpost_domain::{ApplicationId, OrgId, Principal, Scope, Timestamp};
@@ -175,11 +177,11 @@ fn verify_signed(api: &Api, token: &str, now: Timestamp, catalog_version: u64) -
     if expires_at <= now || claims.nbf > (now + CLOCK_SKEW_MAX).unix_seconds() {
         return Err(Problem::Unauthenticated);
     }
-    let principal = principal_of(api, claims)?;
+    let principal = principal_of(api, token, claims)?;
     Ok(Verified { principal: Arc::new(principal), expires_at: Some(expires_at), catalog_version })
 }
 
-fn principal_of(api: &Api, claims: Claims) -> Result<Principal, Problem> {
+fn principal_of(api: &Api, token: &str, claims: Claims) -> Result<Principal, Problem> {
     let bad = |detail: &str| Problem::bad_request("bad_token", detail);
     if claims.sub.starts_with("org_") {
         let org = OrgId::parse(&claims.sub).map_err(|_| bad("The subject of the token is not an organization id."))?;
@@ -191,11 +193,13 @@ fn principal_of(api: &Api, claims: Claims) -> Result<Principal, Problem> {
     let org = claims.org.as_deref().and_then(|org| OrgId::parse(org).ok()).ok_or_else(|| bad("The token names no organization."))?;
     let application: ApplicationId = api.store.public_ids().decode::<ApplicationKind>(&claims.sub).ok_or(Problem::Unauthenticated)?;
     let session = PortalSession {
-        token_id: claims.jti,
+        // A token from elsewhere may have no id; its own hash names it as well.
+        token_id: Some(claims.jti.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(api_key::hash(token)))),
         session_id: claims.session_id,
         feature_flags: claims.feature_flags,
         read_only: claims.read_only,
         capabilities: claims.capabilities,
+        expires_at: Timestamp::from_unix_ms(claims.exp.saturating_mul(1000)),
         issued_at: Timestamp::from_unix_ms(claims.iat_ms.unwrap_or_else(|| claims.iat.saturating_mul(1000))),
     };
     Ok(Principal::Application { org, application, session })

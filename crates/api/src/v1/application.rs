@@ -1,10 +1,12 @@
 //! Applications: one customer of a tenant each, with its endpoints and messages.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use hookpost_domain::application::Metadata;
 use hookpost_domain::id::ApplicationKind;
 use hookpost_domain::{Application, OrgId, Uid};
-use hookpost_store::{Order, Reference, WriteError};
+use hookpost_store::{ApplicationView, Order, Reference, WriteError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -208,6 +210,31 @@ impl ApplicationFields {
         application.uid = self.uid;
         application.throttle_rate = self.throttle_rate;
         application.metadata = self.metadata;
+    }
+}
+
+/// The application of a path; or, where it does not exist and the request describes it, a new one. Creating it takes the right to.
+pub(crate) async fn get_or_create(
+    api: &Api,
+    caller: &Caller,
+    reference: &str,
+    right: Right,
+    input: Option<ApplicationIn>,
+) -> Result<Arc<ApplicationView>, Problem> {
+    match (caller.application(api, reference, right).await, input) {
+        (Err(Problem::APPLICATION_NOT_FOUND), Some(input)) => {
+            let org = caller.org(Right::Manage)?;
+            let fields = input.parse().map_err(|problem| problem.inside("application"))?;
+            if fields.uid.as_ref().map(Uid::as_str) != Some(reference) {
+                return Err(Problem::body("application.uid", format!("must be `{reference}`, the uid in the path")));
+            }
+            match create_from(api, org, fields).await {
+                // A conflict means that somebody else was faster, and the application is there.
+                Ok(_) | Err(WriteError::Conflict { .. }) => caller.application(api, reference, right).await,
+                Err(error) => Err(error.into()),
+            }
+        }
+        (found, _) => found,
     }
 }
 

@@ -4,7 +4,6 @@ pub(crate) mod destinations;
 pub(crate) mod headers;
 pub(crate) mod resend;
 
-
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -2,7 +2,6 @@
 
 pub(crate) mod create;
 
-
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;

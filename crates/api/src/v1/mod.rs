@@ -35,9 +35,14 @@
 //! - Creating a message is the one hot path: it borrows from its body (`RawBody`, `parse_json`), passes its idempotency key to the store itself
 //!   (`idempotency::key_of`), and logs at debug. All other POSTs get idempotency, and a log event, in `front.rs`.
 
+pub(crate) mod api_key;
 pub(crate) mod application;
 pub(crate) mod attempt;
+pub(crate) mod authentication;
+pub(crate) mod background_task;
 pub(crate) mod endpoint;
+pub(crate) mod event_type;
+pub(crate) mod health;
 pub(crate) mod message;
 pub(crate) mod retry;
 pub(crate) mod why;
