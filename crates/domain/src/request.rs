@@ -313,6 +313,16 @@ mod tests {
             [value("content-type"), value("hookpost-attempt"), value("hookpost-trigger")],
             [Some("text/plain"), Some("3"), Some("manual")]
         );
+        let sent = prepared.for_attempt(RequestFacts {
+            message_id: "msg_1",
+            content_type: &PayloadType::Json,
+            started_at: attempt.started_at,
+            signature: "v1,abc",
+            attempt_number: 1,
+            trigger: Trigger::Scheduled,
+            will_retry_after_s: None,
+        });
+        assert!(sent["x-api-key"].is_sensitive() && sent["authorization"].is_sensitive() && !sent["x-shop"].is_sensitive());
         assert!(!format!("{prepared:?}").contains("pw"));
     }
 

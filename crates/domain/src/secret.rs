@@ -239,5 +239,8 @@ mod tests {
         let before = secrets.clone();
         assert_eq!(secrets.rotate(secret(11), limits::SECRET_GRACE_MAX, now), Err(RotateError::TooManyOld));
         assert_eq!(secrets, before);
+        // Those that have expired make room.
+        assert_eq!(secrets.rotate(secret(11), limits::SECRET_GRACE_MAX, now + limits::SECRET_GRACE_MAX), Ok(()));
+        assert_eq!(secrets.old.len(), 1);
     }
 }

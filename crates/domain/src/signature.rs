@@ -256,6 +256,32 @@ mod tests {
     }
 
     #[test]
+    fn says_why_a_request_is_not_believed() {
+        let entropy = Counting::default();
+        let sent_at = Timestamp::from_unix_ms(1_767_323_045_000);
+        let secrets = [SignatureKind::Hmac256, SignatureKind::Ed25519].map(|kind| SigningSecret::generate(kind, &entropy));
+        let [hmac, ed25519] = secrets.clone().map(|secret| Signer::new(&EndpointSecrets::new(secret)).sign("msg_1", sent_at, b"{}"));
+        let [hmac_key, ed25519_key] = secrets.map(|secret| VerificationKey::parse(&secret.verification_key()).unwrap());
+        let check = |key: &VerificationKey, signature: &str, timestamp: &str, seconds_later: i64| {
+            let headers = [("svix-id", "msg_1"), ("svix-timestamp", timestamp), ("svix-signature", signature)];
+            let headers = headers.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            let now = Timestamp::from_unix_ms((1_767_323_045 + seconds_later) as u64 * 1000);
+            key.verify(&headers, b"{}", now, TOLERANCE_DEFAULT).map(str::to_owned)
+        };
+        let (time, id) = ("1767323045", Ok("msg_1".to_owned()));
+        assert_eq!([check(&hmac_key, &hmac, time, 0), check(&ed25519_key, &ed25519, time, 0)], [id.clone(), id.clone()]);
+        assert_eq!([check(&hmac_key, &hmac, time, 300), check(&hmac_key, &hmac, time, -300)], [id.clone(), id.clone()]);
+        assert_eq!(check(&hmac_key, &hmac, time, 301), Err(SignatureProblem::Stale { seconds: 301, tolerance_seconds: 300 }));
+        assert_eq!(check(&hmac_key, &hmac, time, -301), Err(SignatureProblem::Future { seconds: 301, tolerance_seconds: 300 }));
+        assert_eq!(check(&hmac_key, &hmac, "soon", 0), Err(SignatureProblem::BadTimestamp));
+        assert_eq!(check(&hmac_key, &hmac, "1767323046", 0), Err(SignatureProblem::Mismatch));
+        // A signature of one kind is none of the other, and what cannot be read is passed over.
+        assert_eq!(check(&hmac_key, &ed25519, time, 0), Err(SignatureProblem::NoSignature("v1")));
+        assert_eq!(check(&ed25519_key, &hmac, time, 0), Err(SignatureProblem::NoSignature("v1a")));
+        assert_eq!(check(&hmac_key, &format!("v1,%% v2,x v1 {hmac}"), time, 0), id);
+    }
+
+    #[test]
     fn allocates_the_header_once() {
         let entropy = Counting::default();
         let mut secrets = EndpointSecrets::new(SigningSecret::generate(SignatureKind::Hmac256, &entropy));
