@@ -45,8 +45,8 @@ impl Worker {
     }
 
     pub(crate) async fn run(mut self) {
-        let ends = self.engine.attempts_end.clone();
-        ends.run_until_cancelled(self.work()).await;
+        let engine = Arc::clone(&self.engine);
+        engine.attempts_end.run_until_cancelled(self.work()).await;
     }
 
     async fn work(&mut self) {
@@ -61,7 +61,7 @@ impl Worker {
                 self.stopped = matches!(next, Next::Stop);
                 (next, lane.plan(now))
             };
-            engine.carry_out(&self.cell, &plan);
+            engine.carry_out(&self.cell, plan);
             match next {
                 Next::Stop => return,
                 Next::LookUp => {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::Shared;
-use crate::lanes::Lanes;
+use crate::lanes::{LaneCell, Lanes};
 use crate::metrics::EngineMetrics;
 use crate::operational::{EVENTS_WAITING_MAX, Waiting};
 use crate::recorder::Recorder;
@@ -109,10 +109,24 @@ impl Engine {
 
     /// Something of this endpoint may be due earlier than the lane knows: after a resend, a cancellation, or a change of the endpoint.
     pub fn wake(&self, application: ApplicationId, endpoint: EndpointId) {
-        let now = self.clock.now();
         let cell = self.lane(application, endpoint);
-        cell.lane.lock().wake(now);
-        self.timer.set(now, endpoint);
+        cell.lane.lock().wake_by_hand(self.clock.now());
+        self.look_at(cell);
+    }
+
+    /// For what nobody waits for in person.
+    pub(crate) fn wake_in_passing(&self, application: ApplicationId, endpoint: EndpointId) {
+        let cell = self.lane(application, endpoint);
+        {
+            let mut lane = cell.lane.lock();
+            lane.expect_backlog();
+            lane.wake(self.clock.now());
+        }
+        self.look_at(cell);
+    }
+
+    fn look_at(&self, cell: Arc<LaneCell>) {
+        self.timer.set(self.clock.now(), cell.endpoint);
         self.recorder.wake_after(cell);
     }
 

@@ -28,6 +28,14 @@ const CLAIM_BELOW: usize = limits::LANE_DELIVERIES_IN_MEMORY_MAX / 2;
 const DELIVERIES_ALWAYS_HELD: usize = 8;
 /// Between two claims that bring little: what is due within the same few milliseconds comes in one.
 const CLAIM_SPACING: Duration = Duration::from_millis(2);
+/// A lane that pauses for longer gives its memory to others.
+const PAUSE_HELD_IN_MEMORY: Duration = Duration::from_secs(10);
+/// Deliveries that go by hand in spite of a pause.
+const BY_HAND_MAX: u8 = 8;
+/// After a delivery that could not be attempted (a panic), so that it is not tried again and again without a rest.
+const ABANDONED_PAUSE: Duration = Duration::from_secs(1);
+/// A lane that was found idle so often is forgotten.
+const IDLE_ROUNDS_MAX: u8 = 12;
 /// An endpoint that has been failing for this long will be known as failing after a restart.
 const FAILURE_STORED_AFTER: Duration = Duration::from_secs(60);
 const CLAIM_RETRY: Duration = Duration::from_millis(250);
@@ -58,13 +66,15 @@ impl Work {
 }
 
 /// What the shell shall do now.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// So many workers, which are counted already.
     pub(crate) start: usize,
     pub(crate) claim: Option<ClaimRequest>,
     /// Make another plan at this time.
     pub(crate) wake_at: Option<Timestamp>,
+    /// Put what is in memory back on disk ([`Lane::give_back`]): nothing of it will be attempted for long.
+    pub(crate) give_back: bool,
 }
 
 /// What a worker shall do now.
@@ -149,6 +159,10 @@ pub(crate) struct Lane {
     pub(crate) woken: bool,
     /// Somebody asked to look again, maybe for one of the deliveries that are leased: a claim finds those only after they are recorded.
     look_again: bool,
+    /// So many deliveries that were asked for by hand may go although the lane pauses.
+    by_hand: u8,
+    /// How many times in a row it was found idle.
+    idle_rounds: u8,
 
     shared: Arc<Shared>,
 }
@@ -222,6 +236,8 @@ impl Lane {
             waits_for_slot: false,
             woken: false,
             look_again: false,
+            by_hand: 0,
+            idle_rounds: 0,
             shared,
         }
     }
@@ -273,8 +289,12 @@ impl Lane {
                 plan.start = waiting.min(room);
                 self.workers += plan.start;
             }
-            Gate::Until(time) if self.has_anything() => wake_at = Some(time),
-            Gate::Until(_) | Gate::Event => {}
+            Gate::Until(time) => {
+                wake_at = self.has_anything().then_some(time);
+                self.plan_by_hand(now, &mut plan);
+                plan.give_back = self.by_hand == 0 && self.queue.len() > DELIVERIES_ALWAYS_HELD && time.since(now) > PAUSE_HELD_IN_MEMORY;
+            }
+            Gate::Event => {}
         }
         if !matches!(gate, Gate::Until(_)) {
             match self.claim_at(now) {
@@ -290,6 +310,31 @@ impl Lane {
         plan
     }
 
+    /// What somebody has just asked for by hand does not wait for the end of a pause: it is tried, one at a time, and if it succeeds the pause is over.
+    fn plan_by_hand(&mut self, now: Timestamp, plan: &mut Plan) {
+        if !self.goes_by_hand(now) || self.claim.under_way {
+            return;
+        }
+        if self.queue.iter().any(Work::is_manual) {
+            plan.start = usize::from(self.workers == 0);
+            self.workers += plan.start;
+        } else if self.next_due.is_some_and(|due| due <= now) {
+            plan.claim = Some(self.begin_claim());
+        } else {
+            self.by_hand = 0;
+        }
+    }
+
+    fn goes_by_hand(&self, now: Timestamp) -> bool {
+        self.by_hand > 0
+            && self.in_flight == 0
+            && self.throttled_until <= now
+            && self.holds == 0
+            && !self.shared.is_halted()
+            && !self.order.as_ref().is_some_and(Order::stands_still)
+            && !matches!(self.health.permit(now), Permit::AwaitProbe)
+    }
+
     /// The timer that was set for `at` has gone off.
     pub(crate) fn timer_fired(&mut self, at: Timestamp) {
         if self.timer_at == Some(at) {
@@ -299,7 +344,13 @@ impl Lane {
 
     /// What the worker that asks shall do. `give_way`: other lanes wait for its slot.
     pub(crate) fn next(&mut self, now: Timestamp, catalog_version: u64, give_way: bool) -> Next {
-        if self.closed || give_way || self.workers > self.limit() || !matches!(self.gate(now), Gate::Open) || self.attemptable() == 0 {
+        let by_hand = match self.gate(now) {
+            _ if self.closed || give_way || self.workers > self.limit() => return self.stop(),
+            Gate::Open if self.attemptable() > 0 => None,
+            Gate::Until(_) if self.goes_by_hand(now) => self.queue.iter().position(Work::is_manual),
+            _ => return self.stop(),
+        };
+        if by_hand.is_none() && !matches!(self.gate(now), Gate::Open) {
             return self.stop();
         }
         let target = match &self.target {
@@ -310,7 +361,8 @@ impl Lane {
             self.throttled_until = until;
             return self.stop();
         }
-        let work = self.pop().expect("there is something to attempt");
+        self.by_hand -= u8::from(by_hand.is_some());
+        let work = self.take(by_hand.unwrap_or(0)).expect("there is something to attempt");
         self.in_flight += 1;
         if let Permit::Probe(health) = self.health.permit(now) {
             self.health = health;
@@ -351,6 +403,9 @@ impl Lane {
             EndedResult::Success => {
                 self.concurrency.succeeded(self.concurrency_max);
                 self.strikes = 0;
+                if ended.trigger == Trigger::Manual && ended.started_at >= self.pause_set_at {
+                    self.paused_until = now;
+                }
                 if self.health != Health::default() {
                     (self.health, events) = self.health.on_success();
                 }
@@ -419,6 +474,12 @@ impl Lane {
         }
     }
 
+    /// A person has done something: a resend, maybe.
+    pub(crate) fn wake_by_hand(&mut self, now: Timestamp) {
+        self.by_hand = (self.by_hand + 1).min(BY_HAND_MAX);
+        self.wake(now);
+    }
+
     /// There may be something new for this lane, of which only the store knows.
     pub(crate) fn wake(&mut self, now: Timestamp) {
         self.due_at(Some(now));
@@ -430,6 +491,7 @@ impl Lane {
     pub(crate) fn abandoned(&mut self, now: Timestamp) {
         self.in_flight -= 1;
         self.health = self.health.probe_abandoned(now);
+        self.pause(now + ABANDONED_PAUSE);
         self.on_disk = true;
         self.releases_under_way += 1;
     }
@@ -530,8 +592,14 @@ impl Lane {
         self.closed
     }
 
+    /// Asked now and then: whether the lane has had nothing to do for long, and nothing would be lost by forgetting it.
+    pub(crate) fn may_be_forgotten(&mut self) -> bool {
+        self.idle_rounds = if self.is_idle() { self.idle_rounds.saturating_add(1) } else { 0 };
+        self.idle_rounds > IDLE_ROUNDS_MAX
+    }
+
     /// Nothing would be lost by forgetting this lane.
-    pub(crate) fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         !self.has_anything()
             && self.workers == 0
             && self.next_due.is_none()
@@ -645,6 +713,7 @@ impl Lane {
     }
 
     fn push(&mut self, work: Work) {
+        self.idle_rounds = 0;
         let bytes = work.bytes();
         self.queue_bytes += bytes;
         self.shared.memory.take(bytes);
@@ -661,8 +730,8 @@ impl Lane {
         }
     }
 
-    fn pop(&mut self) -> Option<Work> {
-        let work = self.queue.pop_front()?;
+    fn take(&mut self, place: usize) -> Option<Work> {
+        let work = if place == 0 { self.queue.pop_front() } else { self.queue.remove(place) }?;
         self.queue_bytes -= work.bytes();
         self.shared.memory.give_back(work.bytes());
         Some(work)

@@ -55,7 +55,7 @@ impl Lanes {
 
     /// Lanes without anything to remember are made again when they are needed.
     pub(crate) fn forget_idle(&self) {
-        self.map.lock().retain(|_, cell| Arc::strong_count(cell) > 1 || !cell.lane.lock().is_idle());
+        self.map.lock().retain(|_, cell| Arc::strong_count(cell) > 1 || !cell.lane.lock().may_be_forgotten());
         self.buckets.lock().retain(|_, bucket| Arc::strong_count(bucket) > 1);
     }
 }
@@ -88,7 +88,7 @@ impl Engine {
         }
         drop(map);
         for (cell, plan) in plans {
-            self.carry_out(&cell, &plan);
+            self.carry_out(&cell, plan);
         }
         self.recorder.release(given_back);
     }
@@ -114,15 +114,19 @@ impl Engine {
 
     pub(crate) fn plan(self: &Arc<Self>, cell: &Arc<LaneCell>) {
         let plan = cell.lane.lock().plan(self.clock.now());
-        self.carry_out(cell, &plan);
+        self.carry_out(cell, plan);
     }
 
-    pub(crate) fn carry_out(self: &Arc<Self>, cell: &Arc<LaneCell>, plan: &Plan) {
+    pub(crate) fn carry_out(self: &Arc<Self>, cell: &Arc<LaneCell>, plan: Plan) {
         if let Some(at) = plan.wake_at {
             self.timer.set(at, cell.endpoint);
         }
         for _ in 0..plan.start {
             self.start_worker(cell);
+        }
+        if plan.give_back {
+            let given_back = cell.lane.lock().give_back();
+            self.recorder.release(given_back.into_iter().map(|work| (Arc::clone(cell), work)).collect());
         }
         if let Some(request) = plan.claim {
             let engine = Arc::clone(self);
@@ -247,7 +251,7 @@ impl Engine {
                 }
                 let plan = lane.plan(self.clock.now());
                 drop(lane);
-                self.carry_out(&cell, &plan);
+                self.carry_out(&cell, plan);
             }
         }
     }

@@ -184,8 +184,7 @@ impl Engine {
     async fn send_again(self: &Arc<Self>, task: &BackgroundTask, keys: Vec<DeliveryKey>) -> Result<u64, Stop> {
         let (Some(application), Some(endpoint), false) = (task.application, task.work.endpoint(), keys.is_empty()) else { return Ok(0) };
         let sent = self.store.send_again(keys, self.clock.now()).await?;
-        self.lane(application, endpoint).lane.lock().expect_backlog();
-        self.wake(application, endpoint);
+        self.wake_in_passing(application, endpoint);
         Ok(sent as u64)
     }
 

@@ -132,3 +132,49 @@ async fn a_new_url_is_tried_at_once() {
     assert!(world.sent_to("new").len() > 50);
     assert_eq!(world.engine.lane_status(endpoint).health.circuit, Circuit::Closed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_resend_does_not_wait_for_the_end_of_a_pause() {
+    for status in [500, 429] {
+        let world = World::with(|settings| settings.retry_schedule = schedule("1h").unwrap()).await;
+        let app = world.application().await;
+        let endpoint = world.endpoint(app, "a").await;
+        world.script(move |sent| match sent.trigger.as_str() {
+            "manual" if sent.at_ms > 30_000 => Reply::status(200),
+            _ => Reply::status(status).header("retry-after", 3000),
+        });
+        let first = world.send(app).await;
+        for _ in 0..60 {
+            world.pass(250).await;
+            world.send(app).await;
+        }
+        let before = world.sent().len();
+        world.resend(app, first, endpoint).await;
+        world.pass(100).await;
+        assert_eq!(world.sent().len(), before + 1, "it is tried at once");
+        world.pass(2_000).await;
+        // A probe of the circuit may come in between.
+        assert!(world.sent().len() <= before + 2, "and the others wait on");
+        world.pass(15_000).await;
+        let last = world.sent().len();
+        world.resend(app, first, endpoint).await;
+        world.pass(1000).await;
+        assert_eq!(world.state(first, endpoint).await, DeliveryState::Delivered);
+        assert!(world.sent().len() > last + 1, "its success ends the pause for all");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_pauses_for_long_holds_no_memory() {
+    let world = World::with(|settings| settings.retry_schedule = schedule("1h").unwrap()).await;
+    let app = world.application().await;
+    let endpoint = world.endpoint(app, "a").await;
+    world.script(|sent| if sent.at_ms < 60_000 { Reply::status(429).header("retry-after", 60) } else { Reply::status(200) });
+    for _ in 0..400 {
+        world.send(app).await;
+    }
+    world.pass(1000).await;
+    let status = world.engine.lane_status(endpoint);
+    assert!(status.in_memory == 0 && status.backlog, "{status:?}");
+    world.settle(7200).await;
+}
