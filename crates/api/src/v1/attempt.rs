@@ -4,6 +4,9 @@ pub(crate) mod destinations;
 pub(crate) mod headers;
 pub(crate) mod resend;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

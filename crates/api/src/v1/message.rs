@@ -2,6 +2,9 @@
 
 pub(crate) mod create;
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
