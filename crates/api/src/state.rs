@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hookpost_domain::address::AddressPolicy;
 use hookpost_domain::id::{Id, Kind};
 use hookpost_domain::secret::SignatureKind;
 use hookpost_domain::{Clock, Entropy, Timestamp, limits};
@@ -35,6 +36,8 @@ pub struct ApiSettings {
     /// Where people reach the portal; its links get the token in their fragment.
     pub portal_url: String,
     pub request_body_bytes_max: usize,
+    /// What deliveries may reach; endpoints whose URL has a forbidden address in it are refused. (Names are judged when they are resolved.)
+    pub addresses: AddressPolicy,
     /// Refuses endpoints without TLS.
     pub https_only: bool,
     pub default_signature: SignatureKind,
@@ -48,6 +51,7 @@ impl ApiSettings {
             token_secret,
             portal_url: "http://127.0.0.1:8071/portal".to_owned(),
             request_body_bytes_max: limits::REQUEST_BODY_BYTES_MAX,
+            addresses: AddressPolicy::default(),
             https_only: false,
             default_signature: SignatureKind::default(),
             payload_retention: limits::PAYLOAD_RETENTION_DEFAULT,

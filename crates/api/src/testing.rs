@@ -14,8 +14,8 @@ use hookpost_engine::metrics::EngineMetrics;
 use hookpost_engine::{Answer as Received, Engine, EngineSettings, OutgoingRequest, Transport, TransportError};
 use hookpost_store::SharedStore;
 use hookpost_store::memory::MemoryStore;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -234,6 +234,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes), Some(&b"application/json"[..]), "{self:?}");
         serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 

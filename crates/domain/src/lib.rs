@@ -17,6 +17,7 @@
 //! 10. One tenant never reads another's row.
 
 pub mod access;
+pub mod address;
 pub mod application;
 pub mod delivery;
 pub mod endpoint;

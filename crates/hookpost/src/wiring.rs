@@ -97,14 +97,15 @@ fn transport_settings(settings: &Settings) -> anyhow::Result<TransportSettings> 
         None => None,
     };
     Ok(TransportSettings {
-        addresses: AddressPolicy {
-            allow_private_networks: settings.allow_private_networks,
-            allowed_subnets: settings.allowed_subnets.clone(),
-        },
+        addresses: address_policy(settings),
         https_only: settings.https_only,
         proxy,
         ..TransportSettings::default()
     })
+}
+
+fn address_policy(settings: &Settings) -> AddressPolicy {
+    AddressPolicy { allow_private_networks: settings.allow_private_networks, allowed_subnets: settings.allowed_subnets.clone() }
 }
 
 fn api_settings(settings: &Settings, local_url: &str) -> anyhow::Result<ApiSettings> {
@@ -118,6 +119,7 @@ fn api_settings(settings: &Settings, local_url: &str) -> anyhow::Result<ApiSetti
     Ok(ApiSettings {
         portal_url,
         request_body_bytes_max: settings.request_body_bytes_max,
+        addresses: address_policy(settings),
         https_only: settings.https_only,
         default_signature: settings.default_signature,
         payload_retention: settings.payload_retention,

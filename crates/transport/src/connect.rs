@@ -13,13 +13,13 @@ use tokio_util::task::TaskTracker;
 use url::Host;
 
 use crate::error::{Phase, error, invalid_url, seconds, timed_out};
-use crate::guard::{AddressPolicy, Forbidden};
 use crate::proxy::{Proxy, ProxyKind};
 use crate::resolve::Resolver;
 use crate::settings::TransportSettings;
 use crate::stream::Stream;
 use crate::target::{HostPort, Target};
 use crate::tls::{Peer, Tls};
+use hookpost_domain::address::{AddressPolicy, Forbidden};
 
 #[derive(Debug)]
 pub(crate) struct Connector {

@@ -5,11 +5,9 @@
 //!              └─► connect: name ─► guard ─► TCP ─► proxy, TLS ┴─► exchange ─► answer ─► pool
 //! ```
 //!
-//! It never follows a redirect, never reaches an address that the [`guard`] forbids, never reads more than it was told to, and
+//! It never follows a redirect, never reaches an address that the [`AddressPolicy`] forbids, never reads more than it was told to, and
 //! puts no header, query or user information of a request into an error. A request is sent again by itself only if not a
 //! byte of it had left.
-
-pub mod guard;
 
 mod client;
 mod connect;
@@ -25,6 +23,6 @@ mod target;
 mod tls;
 
 pub use client::HttpTransport;
-pub use guard::AddressPolicy;
+pub use hookpost_domain::address::AddressPolicy;
 pub use proxy::{InvalidProxy, Proxy};
 pub use settings::TransportSettings;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use hookpost_domain::limits;
 use rustls::pki_types::CertificateDer;
 
-use crate::guard::AddressPolicy;
 use crate::proxy::Proxy;
+use hookpost_domain::address::AddressPolicy;
 
 #[derive(Debug, Clone)]
 pub struct TransportSettings {

@@ -8,6 +8,7 @@ pub(crate) mod resend;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -212,13 +213,13 @@ fn next_page(
 }
 
 pub(crate) async fn get(State(api): State<Api>, caller: Caller, Path(path): Path<AttemptPath>) -> Result<Json<MessageAttemptOut>, Problem> {
-    let (_, _, stored) = find(&api, &caller, path, Right::Read).await?;
+    let (_, _, stored) = find(&api, &caller, &path, Right::Read).await?;
     Ok(Json(MessageAttemptOut::new(&api, stored, true, None)))
 }
 
 pub(crate) async fn expunge(State(api): State<Api>, caller: Caller, Path(path): Path<AttemptPath>) -> Result<NoContent, Problem> {
     caller.org(Right::Manage)?;
-    let (_, message, stored) = find(&api, &caller, path, Right::Manage).await?;
+    let (_, message, stored) = find(&api, &caller, &path, Right::Manage).await?;
     if api.store.expunge_attempt(message.id, stored.id).await? { Ok(NoContent) } else { Err(Problem::NOT_FOUND) }
 }
 
@@ -226,12 +227,12 @@ pub(crate) async fn expunge(State(api): State<Api>, caller: Caller, Path(path): 
 async fn find(
     api: &Api,
     caller: &Caller,
-    path: AttemptPath,
+    path: &AttemptPath,
     right: Right,
-) -> Result<(std::sync::Arc<ApplicationView>, Message, StoredAttempt), Problem> {
-    let AttemptPath { app_id, msg_id, attempt_id } = path;
-    let (view, message) = message::find(api, caller, &MessagePath { app_id, msg_id }, right).await?;
-    let id = api.store.public_ids().decode::<AttemptKind>(&attempt_id).ok_or(Problem::NOT_FOUND)?;
+) -> Result<(Arc<ApplicationView>, Message, StoredAttempt), Problem> {
+    let view = caller.application(api, &path.app_id, right).await?;
+    let message = message::in_application(api, &view, &path.msg_id).await?;
+    let id = api.store.public_ids().decode::<AttemptKind>(&path.attempt_id).ok_or(Problem::NOT_FOUND)?;
     let stored = api.store.attempt(message.id, id).await?.ok_or(Problem::NOT_FOUND)?;
     Ok((view, message, stored))
 }

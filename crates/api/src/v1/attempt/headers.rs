@@ -30,7 +30,7 @@ pub(crate) async fn get(
     caller: Caller,
     Path(path): Path<AttemptPath>,
 ) -> Result<Json<MessageAttemptHeadersOut>, Problem> {
-    let (view, message, stored) = find(&api, &caller, path, Right::Read).await?;
+    let (view, message, stored) = find(&api, &caller, &path, Right::Read).await?;
     let settings = api.engine.settings();
     let custom = view.endpoint(stored.key.endpoint).map_or(&[][..], |endpoint| &endpoint.headers);
     let prepared = PreparedHeaders::new(&settings.user_agent, &stored.attempt.url, custom, settings.header_sets);

@@ -1,7 +1,9 @@
 //! The rules for the fields of an endpoint, and how a change is applied.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
+use hookpost_domain::address::Forbidden;
 use hookpost_domain::application::Metadata;
 use hookpost_domain::endpoint::{CustomHeader, Disabled};
 use hookpost_domain::id::EndpointKind;
@@ -10,7 +12,7 @@ use hookpost_domain::request::check_custom_header;
 use hookpost_domain::secret::EndpointSecrets;
 use hookpost_domain::{Channel, Endpoint, EventTypePattern, Invalid, OrgId, RetrySchedule, SigningSecret, Uid, limits};
 use hookpost_store::ApplicationView;
-use url::Url;
+use url::{Host, Url};
 
 use super::{EndpointIn, EndpointPatch};
 use crate::problem::{Problem, Wrong};
@@ -169,10 +171,20 @@ fn url(text: String, settings: &ApiSettings) -> Result<String, Invalid> {
         "http" => {}
         other => return Err(Invalid::new(format!("must begin with `https://` or `http://`, not with `{other}:`"))),
     }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(Invalid::new("must name a host"));
+    let address = match url.host() {
+        Some(Host::Domain("")) | None => return Err(Invalid::new("must name a host")),
+        // What it means is judged when it is resolved, each time.
+        Some(Host::Domain(_)) => return Ok(text),
+        Some(Host::Ipv4(address)) => IpAddr::V4(address),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address),
+    };
+    match settings.addresses.check(address) {
+        Ok(()) => Ok(text),
+        Err(Forbidden { what, never_private }) => {
+            let setting = if never_private { "HOOKPOST_ALLOWED_SUBNETS" } else { "HOOKPOST_ALLOW_PRIVATE_NETWORKS" };
+            Err(Invalid::new(format!("leads to {address}, {what}, which this server does not deliver to (`{setting}`)")))
+        }
     }
-    Ok(text)
 }
 
 fn version(version: u16) -> Result<u16, Invalid> {

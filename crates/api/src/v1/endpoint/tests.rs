@@ -169,6 +169,38 @@ async fn https_is_required_where_the_server_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn forbidden_addresses_are_refused_where_they_can_be_seen() {
+    let server = TestServer::start();
+    let app = server.app().await;
+    let path = format!("/app/{app}/endpoint");
+    let create = async |server: &TestServer, path: &str, url: &str| server.call("POST", path, json!({ "url": url })).await.summary();
+    let private = |address: &str, what: &str| {
+        format!("422 body.url: leads to {address}, {what}, which this server does not deliver to (`HOOKPOST_ALLOW_PRIVATE_NETWORKS`)")
+    };
+    for (url, expected) in [
+        ("http://127.1:8080/x", private("127.0.0.1", "a loopback address")),
+        ("http://2130706433/", private("127.0.0.1", "a loopback address")),
+        ("http://[::1]/", private("::1", "a loopback address")),
+        ("http://[::ffff:10.0.0.1]/", private("::ffff:10.0.0.1", "a private address")),
+        ("http://169.254.169.254/latest", private("169.254.169.254", "a link-local address")),
+        (
+            "http://224.0.0.1/",
+            "422 body.url: leads to 224.0.0.1, a multicast address, which this server does not deliver to (`HOOKPOST_ALLOWED_SUBNETS`)"
+                .to_owned(),
+        ),
+        ("http://localhost/", "201".to_owned()),
+        ("http://1.1.1.1/", "201".to_owned()),
+    ] {
+        assert_eq!(create(&server, &path, url).await, expected, "{url}");
+    }
+    server.stop().await;
+    let server = TestServer::with_settings(|settings| settings.addresses.allow_private_networks = true);
+    let path = format!("/app/{}/endpoint", server.app().await);
+    assert_eq!(create(&server, &path, "http://127.0.0.1:1/").await, "201");
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn lists_go_both_ways() {
     let server = TestServer::start();
     let app = server.app().await;
