@@ -18,7 +18,6 @@ pub mod why;
 mod attempt;
 mod budget;
 mod cancel;
-mod concurrency;
 mod disable;
 mod engine;
 mod lane;

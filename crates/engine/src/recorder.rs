@@ -131,7 +131,7 @@ impl Engine {
                 self.write_releases(batch.leases, batch.released).await;
             }
             for cell in batch.woken {
-                cell.lane.lock().due_at(Some(self.clock.now()));
+                cell.lane.lock().due_at(self.clock.now());
                 self.plan(&cell);
             }
         }

@@ -222,3 +222,30 @@ async fn expunging_removes_payloads_and_answers() {
         assert!(format!("{:?}", world.attempts(message, endpoint).await[0].outcome).contains("Expunged"));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn canceling_ends_what_waits_wherever_it_waits() {
+    let world = World::with(|settings| settings.retry_schedule = schedule("1h").unwrap()).await;
+    world.faults.lock().latency = Duration::from_millis(2);
+    let app = world.application().await;
+    let endpoint = world.endpoint_with(app, "a", |endpoint| endpoint.concurrency = Some(1)).await;
+    world.script(|_| Reply::status(503).header("retry-after", 3600));
+    let mut messages = Vec::new();
+    for _ in 0..700 {
+        messages.push(world.send(app).await);
+    }
+    world.pass(50).await;
+    let which = hookpost_store::queue::CancelFilter::default();
+    assert_eq!(world.engine.cancel(app, endpoint, which).await, Ok(700), "retries, memory and disk");
+    world.pass(7_200_000).await;
+    assert_eq!(world.sent().len(), 1);
+    let canceled = DeliveryState::Canceled { reason: hookpost_domain::Reason::CanceledByUser };
+    for message in messages {
+        assert_eq!(world.state(message, endpoint).await, canceled);
+    }
+    // The lane goes on with what is new.
+    world.script(|_| Reply::status(200));
+    let new = world.send(app).await;
+    world.settle(10).await;
+    assert_eq!(world.state(new, endpoint).await, DeliveryState::Delivered);
+}
