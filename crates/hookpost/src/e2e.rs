@@ -130,6 +130,22 @@ async fn an_event_arrives_signed_and_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn metrics_of_all_parts_have_names_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = TestServer::start(directory.path()).unwrap();
+    let client = server.client().await;
+    let metrics = blocking(move || client.get_without_key("/metrics")).await.unwrap();
+    let mut names: Vec<&str> =
+        metrics.as_str().unwrap().lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.iter().all(|name| name.starts_with("hookpost_") && !name.starts_with("hookpost_hookpost_")), "{names:?}");
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert!(all == names.len() && all > 10, "a name stands twice: {metrics}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn dev_makes_its_demo_once() {
     let directory = tempfile::tempdir().unwrap();
     let settings = resolve_for_test(&[("data_dir", directory.path().to_str().unwrap()), ("allow_private_networks", "true")]);

@@ -118,6 +118,7 @@ pub(crate) async fn serve(
     if tokio::time::timeout(grace, engine).await.is_err() {
         tracing::warn!(?grace, "some attempts did not end in time; they are taken up at the next start");
     }
+    parts.store.close().await;
     tracing::info!("stopped");
     Ok(())
 }

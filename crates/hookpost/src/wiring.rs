@@ -1,6 +1,7 @@
 //! The composition root: makes every part from the settings and gives each what it needs. Nothing else in the program constructs a
 //! store, a transport, an engine or a router.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use hookpost_api::{ApiMetrics, ApiSettings, ApiState, TokenSecret};
 use hookpost_domain::{Clock, Entropy};
 use hookpost_engine::metrics::EngineMetrics;
 use hookpost_engine::{Engine, Transport};
-use hookpost_store::SharedStore;
-use hookpost_store::memory::MemoryStore;
 use hookpost_store::queue::{ReadyReceiver, ReadySender};
 use hookpost_store::vault::Vault;
+use hookpost_store::{CommitObserver, SharedStore};
+use hookpost_store_sqlite::{SqliteOptions, SqliteStore};
 use hookpost_transport::{AddressPolicy, HttpTransport, Proxy, TransportSettings};
 use prometheus_client::registry::Registry;
 use tokio_util::task::TaskTracker;
@@ -32,7 +33,7 @@ const JWT_SECRET_FILE: &str = "jwt.secret";
 /// Everything that runs, made and not yet started.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<SqliteStore>,
     pub(crate) shared_store: SharedStore,
     pub(crate) engine: Arc<Engine>,
     pub(crate) ready: ReadyReceiver,
@@ -47,7 +48,8 @@ pub(crate) fn wire(settings: &Settings, local_url: &str) -> anyhow::Result<Parts
     let mut registry = Registry::default();
 
     let (ready_sender, ready) = tokio::sync::mpsc::channel(READY_GROUPS_MAX);
-    let store = open_store(settings, ready_sender)?;
+    let engine_metrics = EngineMetrics::register(&mut registry);
+    let store = open_store(settings, ready_sender, Some(Arc::new(engine_metrics.clone())))?;
     let shared_store: SharedStore = store.clone();
     let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(transport_settings(settings)?));
     let engine = Engine::new(
@@ -56,7 +58,7 @@ pub(crate) fn wire(settings: &Settings, local_url: &str) -> anyhow::Result<Parts
         Arc::clone(&clock),
         Arc::clone(&entropy),
         settings.engine.clone(),
-        EngineMetrics::register(&mut registry),
+        engine_metrics,
     );
     let api_tasks = TaskTracker::new();
     let api = ApiState {
@@ -75,20 +77,20 @@ pub(crate) fn wire(settings: &Settings, local_url: &str) -> anyhow::Result<Parts
 /// The store alone, for commands that work while no server runs. It is given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct OfflineStore {
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<SqliteStore>,
     _ready: ReadyReceiver,
 }
 
 pub(crate) fn open_offline(settings: &Settings) -> anyhow::Result<OfflineStore> {
     let (ready_sender, ready) = tokio::sync::mpsc::channel(1);
-    Ok(OfflineStore { store: open_store(settings, ready_sender)?, _ready: ready })
+    Ok(OfflineStore { store: open_store(settings, ready_sender, None)?, _ready: ready })
 }
 
-fn open_store(settings: &Settings, ready: ReadySender) -> anyhow::Result<Arc<MemoryStore>> {
-    let _vault = Vault::new(&master_key(settings)?.0, Arc::new(SystemEntropy));
-    let mut key = [0; 16];
-    SystemEntropy.fill(&mut key);
-    Ok(Arc::new(MemoryStore::new(hookpost_domain::PublicIds::new(key), ready)))
+/// In a runtime: the store answers on it.
+fn open_store(settings: &Settings, ready: ReadySender, observer: Option<Arc<dyn CommitObserver>>) -> anyhow::Result<Arc<SqliteStore>> {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let vault = Vault::new(&master_key(settings)?.0, Arc::clone(&entropy));
+    Ok(SqliteStore::open(SqliteOptions { data_dir: settings.data_dir.clone(), vault, ready, entropy, observer })?)
 }
 
 fn transport_settings(settings: &Settings) -> anyhow::Result<TransportSettings> {
@@ -151,11 +153,23 @@ fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
     if let Some(text) = read_if_there(&file)? {
         return MasterKey::parse(&text).with_context(|| format!("the master key in {} cannot be read", file.display()));
     }
-    std::fs::create_dir_all(&settings.data_dir)
-        .with_context(|| format!("cannot make the data directory {}", settings.data_dir.display()))?;
+    // As the store makes it: for nobody but its owner.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.data_dir);
+    made.with_context(|| format!("cannot make the data directory {}", settings.data_dir.display()))?;
     let text = random_text();
     write_private(&file, &text).with_context(|| format!("cannot keep the master key in {}", file.display()))?;
     MasterKey::parse(&text).context("a key that was just made can be read")
+}
+
+pub(crate) fn has_master_key(settings: &Settings) -> bool {
+    settings.master_key.is_some() || settings.data_dir.join(MASTER_KEY_FILE).exists()
+}
+
+/// For commands that make no sense on a directory that opening would only create.
+pub(crate) fn check_has_data(settings: &Settings) -> anyhow::Result<()> {
+    let database = settings.data_dir.join(hookpost_store_sqlite::DATABASE_FILE);
+    anyhow::ensure!(database.exists(), "there is no data in {}: say where it is with --data-dir", settings.data_dir.display());
+    Ok(())
 }
 
 /// 32 random bytes in base64.

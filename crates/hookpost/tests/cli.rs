@@ -73,7 +73,14 @@ fn the_first_hour_of_a_newcomer() {
     let here = directory.path();
     let mut dev = Dev::start(here);
     let welcome = dev.read_until("What arrives");
-    for part in ["URL      http://127.0.0.1:", "/docs", "API key  hp_", " send --app demo --type invoice.paid", "curl http://127.0.0.1:", " why demo"] {
+    for part in [
+        "URL      http://127.0.0.1:",
+        "/docs",
+        "API key  hp_",
+        " send --app demo --type invoice.paid",
+        "curl http://127.0.0.1:",
+        " why demo",
+    ] {
         assert!(welcome.contains(part), "{part:?} is not in the welcome:\n{welcome}");
     }
 
@@ -175,7 +182,7 @@ fn a_backup_of_a_running_server_can_be_restored() {
     assert_eq!(dev.terminate(), Some(0));
 
     let (code, _, err) = run(here, &["restore", "today.backup"]);
-    assert!(code != 0 && err.contains("has data"), "{err}");
+    assert!(code != 0 && err.contains("has a database"), "{err}");
     std::fs::rename(here.join("hookpost-data"), here.join("old")).unwrap();
     ok(here, &["restore", "today.backup"]);
     // The keys are not part of a backup.

@@ -85,7 +85,8 @@ enum EndpointCommand {
         /// The application: id or uid
         app: String,
         /// Where its messages are delivered
-        url: String,
+        #[arg(value_name = "URL")]
+        endpoint_url: String,
         #[command(flatten)]
         fields: EndpointFields,
     },
@@ -93,8 +94,9 @@ enum EndpointCommand {
     Update {
         #[command(flatten)]
         which: Which,
-        #[arg(long)]
-        url: Option<String>,
+        /// Where its messages are delivered from now on
+        #[arg(value_name = "URL")]
+        endpoint_url: Option<String>,
         #[command(flatten)]
         fields: EndpointFields,
     },
@@ -191,11 +193,11 @@ pub(crate) fn run(args: &EndpointArgs, environment: &Environment) -> anyhow::Res
     match &args.command {
         EndpointCommand::List { app, page } => listing::show(&client, path("/app/{}/endpoint", &[app]), page, json, COLUMNS),
         EndpointCommand::Get(which) => output::print_one(&client.get(&which.path(""))?, json),
-        EndpointCommand::Create { app, url, fields } => {
-            output::print_one(&client.post(&path("/app/{}/endpoint", &[app]), &fields.body(Some(url))?)?, json)
+        EndpointCommand::Create { app, endpoint_url, fields } => {
+            output::print_one(&client.post(&path("/app/{}/endpoint", &[app]), &fields.body(Some(endpoint_url))?)?, json)
         }
-        EndpointCommand::Update { which, url, fields } => {
-            output::print_one(&client.patch(&which.path(""), &fields.body(url.as_deref())?)?, json)
+        EndpointCommand::Update { which, endpoint_url, fields } => {
+            output::print_one(&client.patch(&which.path(""), &fields.body(endpoint_url.as_deref())?)?, json)
         }
         EndpointCommand::Delete(which) => {
             client.delete(&which.path(""))?;

@@ -160,6 +160,7 @@ fn locally(args: &KeyArgs, environment: &Environment, request: KeyRequest) -> an
     let answered = runtime::build(1)?.block_on(async {
         let offline = wiring::open_offline(&settings)?;
         let answered = control::answer_key_request(offline.store.as_ref(), request).await;
+        offline.store.close().await;
         anyhow::Ok(answered)
     })?;
     answered.map_err(|problem| Failure::Refused { status: if problem.not_found { 404 } else { 500 }, message: problem.message }.into())

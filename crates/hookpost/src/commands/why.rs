@@ -73,13 +73,19 @@ fn newest(client: &Client, app: &str) -> anyhow::Result<Value> {
 
 fn print_answer(client: &Client, app: &str, message: &str, answer: &Value) -> anyhow::Result<()> {
     let endpoint = cell(&answer["endpointId"]);
-    let state = cell(&answer["state"]);
+    let state = cell(&answer["state"]).replace('_', " ");
     let state = match state.as_str() {
         "delivered" => console::style(state).green(),
         "dead" | "canceled" => console::style(state).red(),
         _ => console::style(state).yellow(),
     };
-    output::print_line(format_args!("\n  {endpoint}  {}\n  {}  {}", cell(&answer["url"]), state.bold(), cell(&answer["explanation"])))?;
+    output::print_line(format_args!("\n  {endpoint}  {}", cell(&answer["url"])))?;
+    let explanation = cell(&answer["explanation"]);
+    // The state says it already.
+    output::print_line(format_args!("  {}  {}", state.bold(), explanation.trim_start_matches("Delivered: ")))?;
+    if let Some(advice) = answer["advice"].as_str() {
+        output::print_line(format_args!("  {} {advice}", console::style("→").bold()))?;
+    }
     let attempts = listing::fetch_all(client, &path("/app/{}/attempt/msg/{}?endpoint_id={}", &[app, message, &endpoint]))?;
     // The API lists the newest first; a story is told from the beginning.
     for (index, attempt) in attempts.iter().rev().enumerate() {
