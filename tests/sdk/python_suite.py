@@ -320,7 +320,7 @@ class Attempts(SdkTest):
 
         failed = sdk.MessageAttemptListByEndpointOptions(status=models.MessageStatus.FAIL)
         self.assertEqual([attempt.id for attempt in api.list_by_endpoint(app, endpoint.id, failed).data], [oldest.id])
-        by_class = sdk.MessageAttemptListByMsgOptions(status_code_class=models.StatusCodeClass.CODE_5XX)
+        by_class = sdk.MessageAttemptListByMsgOptions(status_code_class=models.StatusCodeClass(500))
         self.assertEqual([attempt.id for attempt in api.list_by_msg(app, message.id, by_class).data], [oldest.id])
         self.assertEqual(api.get(app, message.id, oldest.id).response, "not yet")
 

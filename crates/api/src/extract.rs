@@ -10,6 +10,7 @@ use aide::{OperationInput, OperationOutput};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use hookpost_domain::limits;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -136,14 +137,28 @@ fn describe_body<T: JsonSchema>(ctx: &mut GenContext, operation: &mut Operation,
 async fn read(request: Request, api: &Api) -> Result<Bytes, Problem> {
     let bytes_max = api.settings.request_body_bytes_max;
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let mut body = request.into_body();
     if announced.is_some_and(|length| length > bytes_max as u64) {
+        drain(body).await;
         return Err(Problem::PayloadTooLarge { bytes_max });
     }
-    match Limited::new(request.into_body(), bytes_max).collect().await {
+    match Limited::new(&mut body, bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::PayloadTooLarge { bytes_max }),
+        Err(error) if error.is::<LengthLimitError>() => {
+            drain(body).await;
+            Err(Problem::PayloadTooLarge { bytes_max })
+        }
         Err(_) => Err(Problem::bad_request("generic_error", "The body of the request ended before it was complete.")),
     }
+}
+
+/// Reads on, within bounds, and throws away. Most clients look for the answer only after they have sent everything: if the connection closed under
+/// them they would see it broken, and try again.
+#[cold]
+async fn drain(body: axum::body::Body) {
+    let mut body = Limited::new(body, limits::REQUEST_BODY_BYTES_DRAINED_MAX);
+    let to_its_end = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(limits::REQUEST_BODY_DRAIN_MAX, to_its_end).await;
 }
 
 /// Reads a JSON object, borrowing from it where `T` does. Reports the first thing that is wrong.

@@ -15,6 +15,9 @@ pub const ENDPOINTS_PER_APPLICATION_MAX: usize = 20_000;
 
 /// Default limit of a request body; the setting is `request_body_bytes_max`.
 pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
+/// How much of a body that is too large is read and thrown away, and for how long, so that its client is still there to read the answer.
+pub const REQUEST_BODY_BYTES_DRAINED_MAX: usize = 16 << 20;
+pub const REQUEST_BODY_DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How much of a response is kept with the attempt.
 pub const RESPONSE_BODY_BYTES_KEPT: usize = 20_000;
 /// How much of a response is read before the connection is given up: what is beyond the kept part is only drained.
