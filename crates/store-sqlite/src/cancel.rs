@@ -29,6 +29,9 @@ pub(crate) fn choose(
     which: &CancelFilter,
     limit: usize,
 ) -> Result<(Vec<MessageId>, bool), StoreError> {
+    if shared.leases.lock().is_gone(endpoint) {
+        return Ok((Vec::new(), false));
+    }
     let mut chosen = Vec::new();
     let mut consider = |message: MessageId, waits: bool| -> Result<bool, StoreError> {
         let key = DeliveryKey { message, endpoint };

@@ -78,7 +78,7 @@ impl Claim<'_> {
             let passed = last.map(|last| (piece.from, last));
             if self.take(piece.candidates, passed)? && piece.ended && !self.claimed.more {
                 let from = last.map_or(piece.from, |last| MessageId::from_row(RowId::from_raw(last.row().raw() + 1)));
-                close_if_empty(self.shared, self.request.endpoint, from);
+                self.shared.leases.lock().close_backlog(self.request.endpoint, from);
             }
         }
         Ok(())
@@ -132,7 +132,7 @@ impl Claim<'_> {
                     && !held
                     && let Some(from) = from
                 {
-                    close_if_empty(self.shared, self.request.endpoint, from);
+                    self.shared.leases.lock().close_backlog(self.request.endpoint, from);
                 }
                 return Ok(());
             }
@@ -157,7 +157,7 @@ impl Claim<'_> {
                 after.0,
                 after.1,
                 after.2,
-                (self.request.limit + 1).clamp(CHUNK_CANDIDATES_MIN, CHUNK_CANDIDATES_MAX) as i64
+                self.request.limit.saturating_add(1).clamp(CHUNK_CANDIDATES_MIN, CHUNK_CANDIDATES_MAX) as i64
             ],
             due_candidate,
         )?;
@@ -171,7 +171,7 @@ impl Claim<'_> {
     /// `None`: there is no backlog.
     fn backlog_piece(&self) -> Result<Option<Piece>, StoreError> {
         let Some(from) = self.shared.leases.lock().backlog_from(self.request.endpoint) else { return Ok(None) };
-        let count = (self.request.limit - self.claimed.deliveries.len() + 1).clamp(CHUNK_CANDIDATES_MIN, CHUNK_CANDIDATES_MAX);
+        let count = (self.request.limit - self.claimed.deliveries.len()).saturating_add(1).clamp(CHUNK_CANDIDATES_MIN, CHUNK_CANDIDATES_MAX);
         let span = Span { lowest: from.row().raw(), ..Span::ALL };
         let kind = ListKind::MessagesOfEndpoint;
         let entries = posting::ascending(self.connection, &self.shared.tails, kind, self.request.endpoint.row().raw(), span, count)?;
@@ -341,16 +341,6 @@ pub(crate) fn next_due(
     Ok(None)
 }
 
-/// New messages are handed over again once nothing of the list is left from `from` on. The tail is asked under the lock under which it grows.
-fn close_if_empty(shared: &Shared, endpoint: EndpointId, from: MessageId) {
-    let is_empty = || {
-        let tails = shared.tails.read();
-        let newest = tails.parts().filter_map(|tail| tail.list(ListKind::MessagesOfEndpoint, endpoint.row().raw()).last()).last();
-        newest.is_none_or(|newest| newest.0 < from.row().raw())
-    };
-    shared.leases.lock().close_backlog(endpoint, from, is_empty);
-}
-
 /// Brings the cursor of a backlog to the first message that really waits, or ends the backlog.
 pub(crate) fn settle_backlog(connection: &Connection, shared: &Shared, endpoint: EndpointId) -> Result<(), StoreError> {
     loop {
@@ -374,7 +364,7 @@ pub(crate) fn settle_backlog(connection: &Connection, shared: &Shared, endpoint:
         }
         if entries.len() < CHUNK_CANDIDATES_MAX {
             let behind = rows.last().map_or(from, |(last, _)| MessageId::from_row(RowId::from_raw(last.row().raw() + 1)));
-            close_if_empty(shared, endpoint, behind);
+            shared.leases.lock().close_backlog(endpoint, behind);
             return Ok(());
         }
     }

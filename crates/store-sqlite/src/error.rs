@@ -73,6 +73,7 @@ impl StoreError {
                 error.sqlite_error_code(),
                 Some(
                     ErrorCode::SystemIoFailure
+                        | ErrorCode::ReadOnly
                         | ErrorCode::CannotOpen
                         | ErrorCode::DatabaseCorrupt
                         | ErrorCode::NotADatabase

@@ -17,7 +17,7 @@ use crate::tail::{Entry, Frozen, ListKind};
 pub(crate) const COUNTER_CHUNKS: usize = 16;
 const KEYS_PER_ITEM: usize = 64;
 /// A slice ends with the item that brings it here.
-const ROWS_PER_SLICE: usize = 96;
+pub(crate) const ROWS_PER_SLICE: usize = 96;
 const TAIL_ROWS_DELETED_PER_COMMIT: i64 = 64;
 /// A last block smaller than this takes up the next entries instead of standing beside them.
 const MERGE_BELOW_BYTES: usize = 256;
@@ -79,11 +79,11 @@ impl Flush {
         self.active = Some(Active { frozen, lists, keys, done });
     }
 
-    pub(crate) fn write_slice(&self, connection: &Connection) -> Result<Flushed, StoreError> {
+    pub(crate) fn write_slice(&self, connection: &Connection, rows_max: usize) -> Result<Flushed, StoreError> {
         if let Some(active) = &self.active {
             let mut done = active.done;
             let mut rows = 0;
-            while done < active.items() && rows < ROWS_PER_SLICE {
+            while done < active.items() && rows < rows_max {
                 rows += write_item(connection, active, done)?;
                 done += 1;
             }

@@ -83,6 +83,7 @@ pub(crate) struct Leases {
     /// Messages with deliveries of [`Origin::Commit`]: how many, and the ordinal of the message.
     unrecorded: BTreeMap<MessageId, (u32, u64)>,
     ordinal: u64,
+    mark_lag_max: u64,
     /// The newest message that was committed.
     newest: u64,
     backlogs: HashMap<EndpointId, Backlog, FastHash>,
@@ -96,6 +97,8 @@ struct Backlog {
     /// New messages are not handed over but found from `next` on.
     open: bool,
     next: u64,
+    /// The newest message that was not handed over because of this backlog.
+    newest_left: u64,
     in_flight: BTreeSet<u64>,
     /// What the table says.
     stored: Option<u64>,
@@ -113,11 +116,19 @@ impl Backlog {
 }
 
 impl Leases {
-    pub(crate) fn recovered(newest: MessageId, backlogs: impl IntoIterator<Item = (EndpointId, MessageId)>, gone: Vec<EndpointId>) -> Self {
+    /// `opened`: how many times the store was opened, so that a lease of an earlier time is never taken for one of now.
+    pub(crate) fn recovered(
+        opened: u64,
+        newest: MessageId,
+        backlogs: impl IntoIterator<Item = (EndpointId, MessageId)>,
+        gone: Vec<EndpointId>,
+    ) -> Self {
         let backlog =
             |cursor: MessageId| Backlog { open: true, next: cursor.row().raw(), stored: Some(cursor.row().raw()), ..Backlog::default() };
         Self {
+            last_lease: opened << 40,
             newest: newest.row().raw(),
+            mark_lag_max: MARK_LAG_MESSAGES_MAX,
             backlogs: backlogs.into_iter().map(|(endpoint, cursor)| (endpoint, backlog(cursor))).collect(),
             gone: gone.into_iter().collect(),
             ..Self::default()
@@ -132,7 +143,11 @@ impl Leases {
 
     /// Leases a delivery of a message that was just committed; `None` if it is to wait on disk.
     pub(crate) fn hand_over(&mut self, key: DeliveryKey, created_at: Timestamp) -> Option<LeaseId> {
-        if self.gone.contains(&key.endpoint) || self.backlogs.get(&key.endpoint).is_some_and(|backlog| backlog.open) {
+        if self.gone.contains(&key.endpoint) {
+            return None;
+        }
+        if let Some(backlog) = self.backlogs.get_mut(&key.endpoint).filter(|backlog| backlog.open) {
+            backlog.newest_left = key.message.row().raw();
             return None;
         }
         let unrecorded = self.unrecorded.entry(key.message).or_insert((0, self.ordinal));
@@ -197,7 +212,8 @@ impl Leases {
             if self.leases.contains_key(&key) {
                 continue;
             }
-            if candidate.origin == Origin::Backlog {
+            // By hand, too, it may be the first attempt: its place in the backlog is kept until it is known.
+            if candidate.origin == Origin::Backlog || candidate.trigger == Trigger::Manual {
                 self.backlogs.entry(endpoint).or_default().in_flight.insert(candidate.message.row().raw());
             }
             // The rest is not known before the rows are read.
@@ -212,6 +228,9 @@ impl Leases {
         if let Some(lease) = self.leases.get_mut(&key).filter(|lease| lease.id == id) {
             let Confirmed { created_at, state, progress, has_row } = confirmed;
             *lease = Lease { created_at, state, progress, has_row, ..*lease };
+            if state != DeliveryState::Pending {
+                self.leave_backlog(key);
+            }
         }
     }
 
@@ -232,13 +251,13 @@ impl Leases {
         true
     }
 
-    /// Ends the backlog of an endpoint if its cursor still stands at `from` and `is_empty` says that nothing is left from there on: new messages
-    /// are handed over again.
-    pub(crate) fn close_backlog(&mut self, endpoint: EndpointId, from: MessageId, is_empty: impl FnOnce() -> bool) {
+    /// Ends the backlog of an endpoint whose list was found to end before `from`, unless something came to it since, before or behind: new messages are
+    /// handed over again.
+    pub(crate) fn close_backlog(&mut self, endpoint: EndpointId, from: MessageId) {
         if let Some(backlog) = self.backlogs.get_mut(&endpoint)
             && backlog.open
             && backlog.next == from.row().raw()
-            && is_empty()
+            && backlog.newest_left < from.row().raw()
         {
             backlog.open = false;
             self.tidy(endpoint);
@@ -334,14 +353,17 @@ impl Leases {
                     }
                 }
             }
-            Origin::Backlog => {
-                if let Some(backlog) = self.backlogs.get_mut(&key.endpoint) {
-                    backlog.in_flight.remove(&key.message.row().raw());
-                    self.step(key.endpoint);
-                    self.tidy(key.endpoint);
-                }
-            }
-            Origin::Held | Origin::Due { .. } | Origin::Canceling => {}
+            Origin::Backlog | Origin::Due { .. } => self.leave_backlog(key),
+            Origin::Held | Origin::Canceling => {}
+        }
+    }
+
+    fn leave_backlog(&mut self, key: DeliveryKey) {
+        if let Some(backlog) = self.backlogs.get_mut(&key.endpoint)
+            && backlog.in_flight.remove(&key.message.row().raw())
+        {
+            self.step(key.endpoint);
+            self.tidy(key.endpoint);
         }
     }
 
@@ -408,7 +430,7 @@ impl Leases {
     fn hold_stragglers(&mut self) -> Vec<DeliveryKey> {
         let mut held = Vec::new();
         while let Some((&message, &(_, ordinal))) = self.unrecorded.first_key_value()
-            && self.ordinal - ordinal > MARK_LAG_MESSAGES_MAX
+            && self.ordinal - ordinal > self.mark_lag_max
         {
             let first = DeliveryKey { message, endpoint: EndpointId::from_row(RowId::MIN) };
             for (key, lease) in self.leases.range_mut(first..).take_while(|(key, _)| key.message == message) {
@@ -438,6 +460,11 @@ impl Leases {
                 self.unrecorded.entry(key.message).or_insert((0, self.ordinal)).0 += 1;
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_mark_lag(&mut self, messages: u64) {
+        self.mark_lag_max = messages;
     }
 
     pub(crate) fn oldest_pending(&self) -> Option<Timestamp> {

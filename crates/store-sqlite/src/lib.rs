@@ -57,7 +57,7 @@ use crate::error::StoreError;
 use crate::lock::DataDirLock;
 use crate::readers::Readers;
 use crate::schema::meta;
-use crate::shared::{Completions, Shared};
+use crate::shared::{Completions, RunLimits, Shared};
 use crate::writer::Writer;
 
 pub(crate) type FastHash = foldhash::fast::RandomState;
@@ -119,6 +119,7 @@ impl SqliteStore {
             backup_request: Mutex::new(None),
             backup_running: AtomicBool::new(false),
             sweep: Mutex::default(),
+            limits: RunLimits::default(),
         });
         for endpoint in recovered.backlogged {
             claim::settle_backlog(&connection, &shared, endpoint)?;
@@ -126,7 +127,7 @@ impl SqliteStore {
         let no_thread = |error: std::io::Error| OpenError::DataDir { data_dir: data_dir.clone(), why: error.to_string() };
         let readers = Readers::start(&shared).map_err(no_thread)?;
         let writer = Writer::new(Arc::clone(&shared), recovered.next_seq, recovered.flush);
-        let writer = std::thread::Builder::new().name("store-write".to_owned()).spawn(move || writer.run(connection)).map_err(no_thread)?;
+        let writer = std::thread::Builder::new().name("store-write".to_owned()).spawn(move || writer.run_to_the_end(connection)).map_err(no_thread)?;
         let answers = tokio::runtime::Handle::current().spawn(answer(Arc::clone(&shared), ready.clone()));
         Ok(Arc::new(Self { shared, readers, writer: Mutex::new(Some(writer)), answers, ready, _lock: lock }))
     }

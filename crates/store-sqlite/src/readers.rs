@@ -1,5 +1,6 @@
 //! Threads that read, each with a connection of its own, so that no query waits for the writer or blocks the runtime.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -66,7 +67,7 @@ impl Readers {
         self.jobs.woken.notify_one();
         match answer.await {
             Ok(answer) => answer.map_err(Unavailable::from),
-            Err(_) => Err(closed()),
+            Err(_) => Err(Unavailable("a query ended unexpectedly; the log says why".to_owned())),
         }
     }
 
@@ -101,8 +102,10 @@ fn read_until_closed(jobs: &Jobs, shared: &Shared) {
         match opened {
             Ok(usable) => {
                 let _gate = shared.reader_gate.read();
-                job(Ok(&usable));
-                connection = Some(usable);
+                // A query that panics takes its connection with it, not the thread; who asked is told by the answer that is dropped.
+                if catch_unwind(AssertUnwindSafe(|| job(Ok(&usable)))).is_ok() {
+                    connection = Some(usable);
+                }
             }
             Err(error) => job(Err(error.into())),
         }

@@ -71,6 +71,8 @@ fn recover_in(connection: &Connection) -> Result<Recovered, StoreError> {
         .prepare("SELECT endpoint FROM endpoint_gone")?
         .query_map([], |row| Ok(endpoint_id(row.get(0)?)))?
         .collect::<Result<Vec<_>, _>>()?;
+    let opened = meta::number(connection, meta::OPENED)? + 1;
+    meta::set(connection, meta::OPENED, opened)?;
     let cursors = cover_pending(connection, mark)?;
     connection.execute(
         "INSERT INTO tail_log (seq, last_row_id, mark, unfinished, entries) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -87,7 +89,7 @@ fn recover_in(connection: &Connection) -> Result<Recovered, StoreError> {
         tails,
         flush,
         backlogged: cursors.keys().copied().collect(),
-        leases: Leases::recovered(message_id(newest), cursors, gone),
+        leases: Leases::recovered(opened as u64, message_id(newest), cursors, gone),
         next_seq: next_seq + 1,
         last_row_id: RowId::from_i64(last_row_id.max(newest)),
         unfinished,

@@ -13,12 +13,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::SqliteStore;
 use crate::claim;
-use crate::codec::{decode_delivery_state, endpoint_id, message_id, time};
+use crate::codec::{decode_delivery_state, endpoint_id, message_id, time, trigger_of_number};
 use crate::command::{Failed, WriteContext, Written};
 use crate::error::StoreError;
 use crate::messages;
 use crate::posting::{decode_block, encode_block};
-use crate::queue::delete_due;
+use crate::queue::{delete_due, delete_manual};
 use crate::shared::Shared;
 use crate::tail::{Counted, Entry, ListKind, minute_of};
 
@@ -212,6 +212,7 @@ pub(crate) struct Sweep {
     list: (i64, i64),
     counter: i64,
     added_target: i64,
+    gone: i64,
     pause_until: Timestamp,
 }
 
@@ -235,8 +236,9 @@ fn sweep(context: &mut WriteContext<'_>, oldest_kept: Timestamp, now: Timestamp)
     let lists_left = sweep_lists(connection, &mut sweep.list, bound)?;
     let minute = minute_of(oldest_kept) as i64;
     let counters_left = sweep_owners(connection, "counter", "minute", &mut sweep.counter, minute)?;
+    let gone_left = sweep_gone(connection, &mut sweep.gone, oldest_kept)?;
     let targets_left = sweep_owners(connection, "added_target", "message", &mut sweep.added_target, bound)?;
-    if !(keys_left || lists_left || counters_left || targets_left) {
+    if !(keys_left || lists_left || counters_left || targets_left || gone_left) {
         *sweep = Sweep { pause_until: now + SWEEP_PAUSE, ..Sweep::default() };
     }
     Ok(())
@@ -266,6 +268,32 @@ fn sweep_lists(connection: &Connection, cursor: &mut (i64, i64), bound: i64) -> 
         deleted += delete.execute(params![owner.0, owner.1, bound])? as i64;
         if deleted >= SWEPT_ROWS_MAX {
             break;
+        }
+    }
+    Ok(true)
+}
+
+/// What deleted endpoints left in the order of time; and the endpoints themselves, once nothing speaks of them any more.
+fn sweep_gone(connection: &Connection, cursor: &mut i64, oldest_kept: Timestamp) -> Result<bool, StoreError> {
+    let mut next = connection.prepare_cached("SELECT endpoint, at_ms FROM endpoint_gone WHERE endpoint > ?1 ORDER BY endpoint LIMIT 1")?;
+    let mut due = connection.prepare_cached("SELECT at_ms, message, trigger FROM due WHERE endpoint = ?1 LIMIT ?2")?;
+    for _ in 0..SWEPT_ROWS_MAX {
+        let found = next.query_row([*cursor], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((raw, gone_at)): Option<(i64, i64)> = found else { return Ok(false) };
+        let rows: Vec<(i64, i64, u8)> =
+            due.query_map([raw, SWEPT_ROWS_MAX], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_, _>>()?;
+        for &(at_ms, message, trigger) in &rows {
+            let key = DeliveryKey { message: message_id(message), endpoint: endpoint_id(raw) };
+            delete_due(connection, key, time(at_ms), trigger_of_number(trigger)?)?;
+            delete_manual(connection, key)?;
+        }
+        if !rows.is_empty() {
+            return Ok(true);
+        }
+        *cursor = raw;
+        // No message is kept that was accepted while it existed.
+        if time(gone_at) < oldest_kept {
+            connection.prepare_cached("DELETE FROM endpoint_gone WHERE endpoint = ?1")?.execute([raw])?;
         }
     }
     Ok(true)

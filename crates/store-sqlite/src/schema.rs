@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use crate::OpenError;
 
 /// Each entry brings the schema from its index to the next version, in one transaction. Entries are never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql")];
 
 pub(crate) const SCHEMA_VERSION: usize = MIGRATIONS.len();
 
@@ -49,11 +49,15 @@ pub(crate) fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
 
 /// Brings the schema to the version of this program.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
-    let found = schema_version(connection)?;
-    if found > SCHEMA_VERSION {
-        return Err(OpenError::NewerSchema { found, known: SCHEMA_VERSION });
+    migrate_by(connection, MIGRATIONS)
+}
+
+pub(crate) fn migrate_by(connection: &mut Connection, migrations: &[&str]) -> Result<(), OpenError> {
+    let (found, known) = (schema_version(connection)?, migrations.len());
+    if found > known {
+        return Err(OpenError::NewerSchema { found, known });
     }
-    for (index, script) in MIGRATIONS.iter().enumerate().skip(found) {
+    for (index, script) in migrations.iter().enumerate().skip(found) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(script)?;
         transaction.pragma_update(None, "user_version", index + 1)?;
@@ -73,6 +77,7 @@ pub(crate) mod meta {
     use super::*;
 
     pub(crate) const PUBLIC_ID_KEY: &str = "public_id_key";
+    pub(crate) const OPENED: &str = "opened";
     pub(crate) const VAULT_CANARY: &str = "vault_canary";
     /// The last tail row that is frozen, and how many of its items are written: see `flush`.
     pub(crate) const FROZEN_SEQ: &str = "frozen_seq";

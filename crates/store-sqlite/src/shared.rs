@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+#[cfg(test)]
+use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 
 use hookpost_domain::id::RowIds;
 use hookpost_domain::{PublicIds, RowId, Timestamp};
@@ -13,9 +15,10 @@ use parking_lot::{Mutex, RwLock};
 use crate::backup::BackupRequest;
 use crate::cache::CatalogCache;
 use crate::command::{CommandQueue, Completed};
+use crate::flush::ROWS_PER_SLICE;
 use crate::leases::Leases;
 use crate::retention::Sweep;
-use crate::tail::Tails;
+use crate::tail::{TAIL_WEIGHT_MAX, Tails};
 
 /// Locks are taken in the order `leases`, `tails`, and never across a statement.
 #[derive(Debug)]
@@ -39,11 +42,33 @@ pub(crate) struct Shared {
     pub(crate) backup_request: Mutex<Option<BackupRequest>>,
     pub(crate) backup_running: AtomicBool,
     pub(crate) sweep: Mutex<Sweep>,
+    pub(crate) limits: RunLimits,
 }
 
 impl Shared {
     pub(crate) fn new_row_id(&self, now: Timestamp) -> RowId {
         self.ids.lock().next(now)
+    }
+}
+
+/// When a tail is frozen, and how much of a frozen one goes with a commit. Values, so that tests need not write thousands of messages.
+#[derive(Debug)]
+pub(crate) struct RunLimits {
+    pub(crate) tail_weight_max: AtomicUsize,
+    pub(crate) rows_per_slice: AtomicUsize,
+}
+
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self { tail_weight_max: AtomicUsize::new(TAIL_WEIGHT_MAX), rows_per_slice: AtomicUsize::new(ROWS_PER_SLICE) }
+    }
+}
+
+#[cfg(test)]
+impl RunLimits {
+    pub(crate) fn store_small(&self) {
+        self.tail_weight_max.store(1, Ordering::Relaxed);
+        self.rows_per_slice.store(1, Ordering::Relaxed);
     }
 }
 

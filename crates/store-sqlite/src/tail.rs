@@ -13,6 +13,9 @@ use hookpost_store::IdempotencyKey;
 use crate::FastHash;
 use crate::codec::{Unreadable, put_varint, take_byte, take_varint};
 
+/// List entries and keys that a tail has when it is frozen: enough for long runs, few enough to be replayed in milliseconds at open.
+pub(crate) const TAIL_WEIGHT_MAX: usize = 128 << 10;
+
 const JOURNAL_VERSION: u8 = 1;
 const MESSAGE: u8 = 1;
 const TRANSITION: u8 = 2;

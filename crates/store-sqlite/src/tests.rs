@@ -1,7 +1,24 @@
 //! The promises of all stores, and those of this one.
 
+mod backup;
+mod crash;
+mod failure;
 mod harness;
+mod open;
+mod runs;
 
-use harness::SqliteHarness;
+use harness::{FlushingHarness, SqliteHarness};
+use hookpost_store::conformance::model;
 
 hookpost_store::conformance_tests!(SqliteHarness::open());
+
+#[test]
+fn does_what_the_model_does() {
+    model::check_against_model(0..25, SqliteHarness::open);
+}
+
+/// The same with every list, counter and key on its way to the tables all the time.
+#[test]
+fn does_what_the_model_does_while_runs_are_written() {
+    model::check_against_model(100..125, FlushingHarness::open);
+}

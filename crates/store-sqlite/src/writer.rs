@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -26,7 +27,6 @@ use crate::{FastHash, intake, queue, schema};
 const CHECKPOINT_PAGES: i32 = 1000;
 /// Where readers keep a checkpoint from finishing for so long that the log has grown to this, the writer waits for them.
 const WAL_PAGES_MAX: i32 = 16_384;
-const TAIL_WEIGHT_MAX: usize = 128 << 10;
 
 thread_local! {
     /// Set by SQLite's hook within COMMIT, read by the same thread after it.
@@ -95,8 +95,22 @@ impl Writer {
         Self { shared, next_seq, flush, scratch: Scratch::default(), failing: None, checkpointed_pages: 0 }
     }
 
+    /// If the writer should panic, nobody waits for it for ever: the store is closed.
+    pub(crate) fn run_to_the_end(self, connection: Connection) {
+        let shared = Arc::clone(&self.shared);
+        if catch_unwind(AssertUnwindSafe(|| self.run(connection))).is_err() {
+            tracing::error!("the writer of the store ended by a panic: this is a bug; the store is closed, restart Hookpost");
+            shared.queue.close();
+            let mut commands = Vec::new();
+            while shared.queue.take(&mut commands, true).is_some() && !commands.is_empty() {
+                // Their answers are dropped with them, which tells who asked.
+                commands.clear();
+            }
+        }
+    }
+
     /// Until the queue is closed and empty. The connection is opened anew when it is not usable any more.
-    pub(crate) fn run(mut self, mut connection: Connection) {
+    fn run(mut self, mut connection: Connection) {
         loop {
             match self.serve(&connection, None) {
                 Exit::Closed | Exit::BackupEnded => break,
@@ -220,7 +234,7 @@ impl Writer {
                 .prepare_cached("INSERT OR IGNORE INTO held (message, endpoint) VALUES (?1, ?2)")?
                 .execute(params![key.message.row().as_i64(), key.endpoint.row().as_i64()])?;
         }
-        let flushed = self.flush.write_slice(connection)?;
+        let flushed = self.flush.write_slice(connection, self.shared.limits.rows_per_slice.load(Ordering::Relaxed))?;
         hot.insert_tail.execute(params![
             self.next_seq,
             self.shared.new_row_id(Timestamp::ZERO).as_i64(),
@@ -268,7 +282,9 @@ impl Writer {
             let old_frozen = if flushed.all { tails.frozen.take() } else { None };
             self.flush.committed(flushed);
             let flush_now = self.shared.flush_now.swap(false, Ordering::Relaxed);
-            if tails.frozen.is_none() && (tails.live.weight >= TAIL_WEIGHT_MAX || flush_now && tails.live.weight > 0) {
+            if tails.frozen.is_none()
+                && (tails.live.weight >= self.shared.limits.tail_weight_max.load(Ordering::Relaxed) || flush_now && tails.live.weight > 0)
+            {
                 let frozen = Arc::new(Frozen { tail: std::mem::take(&mut tails.live), seq: self.next_seq });
                 tails.frozen = Some(Arc::clone(&frozen));
                 tails.last_frozen_seq = self.next_seq;

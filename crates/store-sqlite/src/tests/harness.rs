@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookpost_domain::Entropy;
-use hookpost_store::SharedStore;
 use hookpost_store::conformance::{Harness, READY_GROUPS};
 use hookpost_store::queue::ReadyReceiver;
 use hookpost_store::vault::Vault;
+use hookpost_store::{SharedStore, Unavailable};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use crate::command::{Failed, WriteContext, Written};
 use crate::{OpenError, SqliteOptions, SqliteStore};
 
 /// Repeatable: counts.
@@ -66,5 +67,50 @@ impl Harness for SqliteHarness {
         let (store, ready) = open(self.directory.path());
         self.shared = Some(store.clone());
         (self.store, self.ready) = (Some(store), ready);
+    }
+}
+
+/// Writes its tail to the tables after each commit, and one item of it with each.
+pub(super) struct FlushingHarness(SqliteHarness);
+
+impl FlushingHarness {
+    pub(super) async fn open() -> Self {
+        let harness = SqliteHarness::open().await;
+        harness.flush_always();
+        Self(harness)
+    }
+}
+
+#[async_trait]
+impl Harness for FlushingHarness {
+    fn store(&self) -> &SharedStore {
+        self.0.store()
+    }
+
+    fn ready(&mut self) -> &mut ReadyReceiver {
+        self.0.ready()
+    }
+
+    async fn reopen(&mut self) {
+        self.0.reopen().await;
+        self.0.flush_always();
+    }
+}
+
+impl SqliteHarness {
+    pub(super) fn sqlite(&self) -> &Arc<SqliteStore> {
+        self.store.as_ref().expect("the store is open")
+    }
+
+    fn flush_always(&self) {
+        self.sqlite().shared.limits.store_small();
+    }
+
+    /// Runs something in the writer, as an operation of its own.
+    pub(super) async fn in_writer(
+        &self,
+        operation: impl FnOnce(&mut WriteContext<'_>) -> Result<(), Failed<Unavailable>> + Send + 'static,
+    ) -> Result<(), Unavailable> {
+        self.sqlite().shared.write(move |context| operation(context).map(Written::new)).await
     }
 }

@@ -1,0 +1,87 @@
+//! Opening: what is refused, and how it is said.
+
+use rusqlite::Connection;
+
+use super::harness::{open, open_with_key};
+use crate::schema::{self, MIGRATIONS, SCHEMA_VERSION};
+use crate::{DATABASE_FILE, OpenError};
+
+#[tokio::test]
+async fn a_second_process_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_store, _ready) = open(directory.path());
+    let refused = open_with_key(directory.path(), &[5; 32]).unwrap_err().to_string();
+    let expected = format!(
+        "the data directory {} is in use by process {}: stop it, or choose another with --data-dir",
+        directory.path().display(),
+        std::process::id()
+    );
+    assert_eq!(refused, expected);
+}
+
+#[tokio::test]
+async fn another_master_key_is_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()));
+    assert!(matches!(open_with_key(directory.path(), &[6; 32]), Err(OpenError::WrongMasterKey(_))));
+    // And nothing was spoiled by trying.
+    drop(open(directory.path()));
+}
+
+#[tokio::test]
+async fn a_missing_directory_is_made_for_its_owner_only() {
+    let parent = tempfile::tempdir().unwrap();
+    let data_dir = parent.path().join("a/b");
+    drop(open(&data_dir));
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&data_dir).unwrap().permissions()) & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn what_is_no_directory_is_refused_by_name() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let refused = open_with_key(&file.join("data"), &[5; 32]).unwrap_err().to_string();
+    assert!(refused.starts_with(&format!("the data directory {} cannot be used: ", file.join("data").display())), "{refused}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()));
+    let connection = Connection::open(directory.path().join(DATABASE_FILE)).unwrap();
+    connection.pragma_update(None, "user_version", 999).unwrap();
+    drop(connection);
+    let refused = open_with_key(directory.path(), &[5; 32]).unwrap_err();
+    assert!(matches!(refused, OpenError::NewerSchema { found: 999, known: SCHEMA_VERSION }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(DATABASE_FILE), [7; 8192]).unwrap();
+    let refused = open_with_key(directory.path(), &[5; 32]).unwrap_err().to_string();
+    assert!(refused.contains("the database file is damaged"), "{refused}");
+}
+
+/// Future versions add scripts to the list: each is applied once, in order, with its version, or not at all.
+#[test]
+fn migrations_go_step_by_step() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection).unwrap();
+    connection.execute("INSERT INTO meta (name, value) VALUES ('kept', 'yes')", []).unwrap();
+
+    let longer = [MIGRATIONS, &["ALTER TABLE health ADD COLUMN note TEXT", "CREATE TABLE extra (id INTEGER PRIMARY KEY) STRICT"]].concat();
+    schema::migrate_by(&mut connection, &longer).unwrap();
+    schema::migrate_by(&mut connection, &longer).unwrap();
+    assert_eq!(schema::schema_version(&connection).unwrap(), SCHEMA_VERSION + 2);
+    let kept: String = connection.query_row("SELECT value FROM meta WHERE name = 'kept'", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, "yes");
+
+    let broken = [longer.as_slice(), &["CREATE TABLE half (id INTEGER PRIMARY KEY); SELECT nonsense"]].concat();
+    assert!(schema::migrate_by(&mut connection, &broken).is_err());
+    assert_eq!(schema::schema_version(&connection).unwrap(), SCHEMA_VERSION + 2);
+    let halves: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'half'", [], |row| row.get(0)).unwrap();
+    assert_eq!(halves, 0);
+}
