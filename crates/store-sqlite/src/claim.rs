@@ -33,6 +33,8 @@ pub(crate) fn claim(connection: &Connection, shared: &Shared, request: ClaimRequ
     }
     let mut claim = Claim { connection, shared, request, now, claimed: Claimed::default(), bytes: 0 };
     let outcome = if request.ordered { claim.ordered() } else { claim.unordered() };
+    // What is left of the backlog may be none any more: attempted by hand, or put back unseen.
+    let outcome = outcome.and_then(|()| settle_backlog(connection, shared, request.endpoint));
     let outcome = outcome.and_then(|()| next_due(connection, shared, request.endpoint, Some(now)));
     match outcome {
         Ok(next_due) => Ok(Claimed { next_due, ..claim.claimed }),
@@ -171,7 +173,8 @@ impl Claim<'_> {
     /// `None`: there is no backlog.
     fn backlog_piece(&self) -> Result<Option<Piece>, StoreError> {
         let Some(from) = self.shared.leases.lock().backlog_from(self.request.endpoint) else { return Ok(None) };
-        let count = (self.request.limit - self.claimed.deliveries.len()).saturating_add(1).clamp(CHUNK_CANDIDATES_MIN, CHUNK_CANDIDATES_MAX);
+        let count =
+            (self.request.limit - self.claimed.deliveries.len()).saturating_add(1).clamp(CHUNK_CANDIDATES_MIN, CHUNK_CANDIDATES_MAX);
         let span = Span { lowest: from.row().raw(), ..Span::ALL };
         let kind = ListKind::MessagesOfEndpoint;
         let entries = posting::ascending(self.connection, &self.shared.tails, kind, self.request.endpoint.row().raw(), span, count)?;
@@ -343,29 +346,36 @@ pub(crate) fn next_due(
 
 /// Brings the cursor of a backlog to the first message that really waits, or ends the backlog.
 pub(crate) fn settle_backlog(connection: &Connection, shared: &Shared, endpoint: EndpointId) -> Result<(), StoreError> {
+    // Mostly the first that stands there waits.
+    let mut count = CHUNK_CANDIDATES_MIN;
     loop {
         let Some(from) = shared.leases.lock().backlog_from(endpoint) else { return Ok(()) };
         let span = Span { lowest: from.row().raw(), ..Span::ALL };
         let kind = ListKind::MessagesOfEndpoint;
-        let entries = posting::ascending(connection, &shared.tails, kind, endpoint.row().raw(), span, CHUNK_CANDIDATES_MAX)?;
+        let entries = posting::ascending(connection, &shared.tails, kind, endpoint.row().raw(), span, count)?;
         let snapshot = connection.unchecked_transaction()?;
         let mut rows = Vec::new();
         for &(raw, _) in &entries {
             let message = MessageId::from_row(RowId::from_raw(raw));
-            let waits = match delivery_state(&snapshot, DeliveryKey { message, endpoint })? {
+            let key = DeliveryKey { message, endpoint };
+            let waits = match delivery_state(&snapshot, key)? {
                 None => messages::exists(&snapshot, message)?,
                 Some((state, _)) => state == DeliveryState::Pending,
             };
             rows.push((message, !waits));
+            if waits && !shared.leases.lock().is_leased(key) {
+                break;
+            }
         }
         drop(snapshot);
         if !shared.leases.lock().pass_over(endpoint, from, &rows) {
             return Ok(());
         }
-        if entries.len() < CHUNK_CANDIDATES_MAX {
+        if entries.len() < count && rows.len() == entries.len() {
             let behind = rows.last().map_or(from, |(last, _)| MessageId::from_row(RowId::from_raw(last.row().raw() + 1)));
             shared.leases.lock().close_backlog(endpoint, behind);
             return Ok(());
         }
+        count = CHUNK_CANDIDATES_MAX;
     }
 }

@@ -127,7 +127,10 @@ impl SqliteStore {
         let no_thread = |error: std::io::Error| OpenError::DataDir { data_dir: data_dir.clone(), why: error.to_string() };
         let readers = Readers::start(&shared).map_err(no_thread)?;
         let writer = Writer::new(Arc::clone(&shared), recovered.next_seq, recovered.flush);
-        let writer = std::thread::Builder::new().name("store-write".to_owned()).spawn(move || writer.run_to_the_end(connection)).map_err(no_thread)?;
+        let writer = std::thread::Builder::new()
+            .name("store-write".to_owned())
+            .spawn(move || writer.run_to_the_end(connection))
+            .map_err(no_thread)?;
         let answers = tokio::runtime::Handle::current().spawn(answer(Arc::clone(&shared), ready.clone()));
         Ok(Arc::new(Self { shared, readers, writer: Mutex::new(Some(writer)), answers, ready, _lock: lock }))
     }

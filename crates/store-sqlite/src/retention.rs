@@ -236,7 +236,7 @@ fn sweep(context: &mut WriteContext<'_>, oldest_kept: Timestamp, now: Timestamp)
     let lists_left = sweep_lists(connection, &mut sweep.list, bound)?;
     let minute = minute_of(oldest_kept) as i64;
     let counters_left = sweep_owners(connection, "counter", "minute", &mut sweep.counter, minute)?;
-    let gone_left = sweep_gone(connection, &mut sweep.gone, oldest_kept)?;
+    let gone_left = sweep_gone(connection, &mut sweep.gone)?;
     let targets_left = sweep_owners(connection, "added_target", "message", &mut sweep.added_target, bound)?;
     if !(keys_left || lists_left || counters_left || targets_left || gone_left) {
         *sweep = Sweep { pause_until: now + SWEEP_PAUSE, ..Sweep::default() };
@@ -273,13 +273,12 @@ fn sweep_lists(connection: &Connection, cursor: &mut (i64, i64), bound: i64) -> 
     Ok(true)
 }
 
-/// What deleted endpoints left in the order of time; and the endpoints themselves, once nothing speaks of them any more.
-fn sweep_gone(connection: &Connection, cursor: &mut i64, oldest_kept: Timestamp) -> Result<bool, StoreError> {
-    let mut next = connection.prepare_cached("SELECT endpoint, at_ms FROM endpoint_gone WHERE endpoint > ?1 ORDER BY endpoint LIMIT 1")?;
+/// What deleted endpoints left in the order of time. That they are deleted is remembered for ever: a few bytes each.
+fn sweep_gone(connection: &Connection, cursor: &mut i64) -> Result<bool, StoreError> {
+    let mut next = connection.prepare_cached("SELECT endpoint FROM endpoint_gone WHERE endpoint > ?1 ORDER BY endpoint LIMIT 1")?;
     let mut due = connection.prepare_cached("SELECT at_ms, message, trigger FROM due WHERE endpoint = ?1 LIMIT ?2")?;
     for _ in 0..SWEPT_ROWS_MAX {
-        let found = next.query_row([*cursor], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let Some((raw, gone_at)): Option<(i64, i64)> = found else { return Ok(false) };
+        let Some(raw): Option<i64> = next.query_row([*cursor], |row| row.get(0)).optional()? else { return Ok(false) };
         let rows: Vec<(i64, i64, u8)> =
             due.query_map([raw, SWEPT_ROWS_MAX], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_, _>>()?;
         for &(at_ms, message, trigger) in &rows {
@@ -291,10 +290,6 @@ fn sweep_gone(connection: &Connection, cursor: &mut i64, oldest_kept: Timestamp)
             return Ok(true);
         }
         *cursor = raw;
-        // No message is kept that was accepted while it existed.
-        if time(gone_at) < oldest_kept {
-            connection.prepare_cached("DELETE FROM endpoint_gone WHERE endpoint = ?1")?.execute([raw])?;
-        }
     }
     Ok(true)
 }
