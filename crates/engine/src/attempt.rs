@@ -238,7 +238,7 @@ impl Worker {
         let ended = Ended { message: leased.key.message, started_at: now, trigger: leased.trigger, state, result: EndedResult::NotTried };
         let consequences = self.cell.lane.lock().ended(ended, &engine.settings.health, now);
         engine.metrics.ended_untried(state);
-        tracing::debug!(target: "hookpost::attempt", message = &*work.message_id, endpoint = ?leased.key.endpoint, reason = reason.code(), "not attempted");
+        tracing::debug!(target: "hookpost::attempt", message_id = &*work.message_id, endpoint_id = engine.store.public_ids().encode(leased.key.endpoint), reason = reason.code(), "not attempted");
         let wants_record = consequences.report_record || matches!(state, DeliveryState::Waiting { .. });
         engine.record(
             Record {
@@ -290,8 +290,8 @@ fn log(message_id: &str, ready: &ReadyEndpoint, attempt: &Attempt, state: Delive
         ($level:ident, $text:literal) => {
             tracing::$level!(
                 target: "hookpost::attempt",
-                message = message_id,
-                endpoint = ?ready.endpoint.id,
+                message_id,
+                endpoint_id = ready.public_id,
                 attempt = attempt.number,
                 status = attempt.outcome.status_code(),
                 duration_ms = duration.as_secs_f64() * 1000.0,

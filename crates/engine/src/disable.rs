@@ -45,12 +45,12 @@ impl Engine {
                 });
                 match engine.store.update_endpoint(cell.application, cell.endpoint, change).await {
                     Ok(_) => {
-                        tracing::warn!(endpoint = ?cell.endpoint, failing_since = failing_since.map(tracing::field::display), "endpoint disabled");
+                        tracing::warn!(endpoint_id = engine.store.public_ids().encode(cell.endpoint), failing_since = failing_since.map(tracing::field::display), "endpoint disabled");
                         engine.publish(&org, OperationalEvent::EndpointDisabled { endpoint: facts, fail_since: failing_since });
                         break;
                     }
                     Err(WriteError::Unavailable(problem)) => {
-                        tracing::warn!(endpoint = ?cell.endpoint, %problem, "cannot disable an endpoint; trying again");
+                        tracing::warn!(endpoint_id = engine.store.public_ids().encode(cell.endpoint), %problem, "cannot disable an endpoint; trying again");
                         tokio::select! {
                             () = engine.closing.cancelled() => return,
                             () = tokio::time::sleep(RETRY) => {}

@@ -177,7 +177,11 @@ impl Engine {
                 }
                 Ok(claimed) => lane.claimed(claimed, &mut |leased| self.public_id(leased.key.message), now),
                 Err(Unavailable(problem)) => {
-                    tracing::warn!(endpoint = ?cell.endpoint, problem, "cannot claim deliveries; trying again");
+                    tracing::warn!(
+                        endpoint_id = self.store.public_ids().encode(cell.endpoint),
+                        problem,
+                        "cannot claim deliveries; trying again"
+                    );
                     lane.claim_failed(now);
                 }
             }
@@ -192,14 +196,14 @@ impl Engine {
         let version = self.store.version();
         match self.store.application_by_id(cell.application).await {
             Ok(view) => {
-                let target = Target::new(view, cell.endpoint, &self.settings, || {
+                let target = Target::new(view, cell.endpoint, &self.settings, self.store.public_ids(), || {
                     Arc::clone(self.lanes.buckets.lock().entry(cell.application).or_default())
                 });
                 cell.lane.lock().looked_up(Arc::new(target), version, &self.settings);
                 Ok(())
             }
             Err(problem) => {
-                tracing::warn!(endpoint = ?cell.endpoint, %problem, "cannot look up an endpoint; trying again");
+                tracing::warn!(endpoint_id = self.store.public_ids().encode(cell.endpoint), %problem, "cannot look up an endpoint; trying again");
                 cell.lane.lock().pause(self.clock.now() + LOOK_UP_RETRY);
                 Err(problem)
             }

@@ -179,7 +179,9 @@ impl Engine {
             (Recorded::Done { attempt }, _) => (attempt, None),
             (Recorded::LeaseLost, _) => {
                 self.metrics.lease_lost();
-                tracing::warn!(delivery = ?record.key, "another holder had the delivery by the time its outcome was recorded");
+                let ids = self.store.public_ids();
+                let (message_id, endpoint_id) = (ids.encode(record.key.message), ids.encode(record.key.endpoint));
+                tracing::warn!(message_id, endpoint_id, "another holder had the delivery by the time its outcome was recorded");
                 // Whatever it was that came between: the store knows what is due.
                 (None, Some(self.clock.now()))
             }

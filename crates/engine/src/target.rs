@@ -7,7 +7,7 @@ use std::time::Duration;
 use hookpost_domain::request::PreparedHeaders;
 use hookpost_domain::signature::Signer;
 use hookpost_domain::throttle::Throttle;
-use hookpost_domain::{Endpoint, EndpointId, EventTypeName, RetrySchedule, Timestamp};
+use hookpost_domain::{Endpoint, EndpointId, EventTypeName, PublicIds, RetrySchedule, Timestamp};
 use hookpost_store::ApplicationView;
 use http::Uri;
 use parking_lot::Mutex;
@@ -26,6 +26,8 @@ pub(crate) struct Target {
 pub(crate) struct ReadyEndpoint {
     pub(crate) view: Arc<ApplicationView>,
     pub(crate) endpoint: Arc<Endpoint>,
+    /// For the log.
+    pub(crate) public_id: String,
     /// Or what is wrong with the URL, as a sentence.
     pub(crate) uri: Result<Uri, String>,
     pub(crate) signer: Signer,
@@ -41,12 +43,14 @@ impl Target {
         view: Option<Arc<ApplicationView>>,
         endpoint: EndpointId,
         settings: &EngineSettings,
+        ids: &PublicIds,
         bucket: impl FnOnce() -> Arc<Mutex<ApplicationBucket>>,
     ) -> Self {
         let ready = view.and_then(|view| {
             let endpoint = Arc::clone(view.endpoint(endpoint)?);
             Some(ReadyEndpoint {
                 uri: parse_url(&endpoint.url),
+                public_id: ids.encode(endpoint.id),
                 signer: Signer::new(&endpoint.secrets),
                 headers: PreparedHeaders::new(&settings.user_agent, &endpoint.url, &endpoint.headers, settings.header_sets),
                 own_schedule: endpoint.retry_schedule.clone().map(Arc::new),

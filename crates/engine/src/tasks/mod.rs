@@ -121,11 +121,11 @@ impl Engine {
                 Err(Stop::Closing) => return,
                 Err(Stop::Canceled) => break TaskStatus::Canceled,
                 Err(Stop::Impossible(problem)) => {
-                    tracing::warn!(task = ?id, problem, "a background task failed");
+                    tracing::warn!(task_id = self.store.public_ids().encode(id), problem, "a background task failed");
                     break TaskStatus::Failed;
                 }
                 Err(Stop::Unavailable(problem)) => {
-                    tracing::warn!(task = ?id, %problem, "a background task has to wait");
+                    tracing::warn!(task_id = self.store.public_ids().encode(id), %problem, "a background task has to wait");
                     if self.rest(RETRY).await.is_err() {
                         return;
                     }
