@@ -98,12 +98,7 @@ fn transport_settings(settings: &Settings) -> anyhow::Result<TransportSettings> 
         Some(url) => Some(Proxy::parse(&url.0, &settings.no_proxy.join(",")).map_err(|_| anyhow::anyhow!("the proxy cannot be used"))?),
         None => None,
     };
-    Ok(TransportSettings {
-        addresses: address_policy(settings),
-        https_only: settings.https_only,
-        proxy,
-        ..TransportSettings::default()
-    })
+    Ok(TransportSettings { addresses: address_policy(settings), https_only: settings.https_only, proxy, ..TransportSettings::default() })
 }
 
 fn address_policy(settings: &Settings) -> AddressPolicy {

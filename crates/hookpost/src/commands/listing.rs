@@ -48,7 +48,7 @@ pub(crate) fn fetch_all(client: &Client, path: &str) -> anyhow::Result<Vec<Value
     loop {
         let mut answer = client
             .get(&with_query(path.to_owned(), &[("limit", Some(ITEMS_PER_REQUEST_MAX.to_string())), ("iterator", iterator.clone())]))?;
-        if let Value::Array(page) = answer["data"].take() {
+        if let Some(Value::Array(page)) = answer.get_mut("data").map(Value::take) {
             items.extend(page);
         }
         let next = answer["iterator"].as_str().map(str::to_owned);

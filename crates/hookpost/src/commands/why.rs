@@ -63,7 +63,7 @@ pub(crate) fn run(args: &WhyArgs, environment: &Environment) -> anyhow::Result<(
 }
 
 fn newest(client: &Client, app: &str) -> anyhow::Result<Value> {
-    let newest = client.get(&path("/app/{}/msg?limit=1", &[app]))?["data"][0].take();
+    let newest = client.get(&path("/app/{}/msg?limit=1", &[app]))?["data"][0].clone();
     if newest.is_null() {
         let message = format!("the application {app} has no messages yet: send one with `hookpost send --app {app} …`");
         return Err(Failure::Refused { status: 404, message }.into());
