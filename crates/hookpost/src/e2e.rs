@@ -10,7 +10,7 @@ use hookpost_domain::signature::VerificationKey;
 use hookpost_domain::{Clock as _, OrgId, Scope};
 use http::HeaderMap;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,7 +33,7 @@ struct TestServer {
 }
 
 impl TestServer {
-    fn start(data_dir: &std::path::Path) -> anyhow::Result<Self> {
+    async fn start(data_dir: &std::path::Path) -> anyhow::Result<Self> {
         let data_dir = data_dir.to_str().expect("temporary directories are UTF-8");
         let settings = resolve_for_test(&[
             ("listen", "127.0.0.1:0"),
@@ -41,15 +41,21 @@ impl TestServer {
             ("allow_private_networks", "true"),
             ("shutdown_grace", "2s"),
         ]);
-        let listeners = serve::bind(&settings.listen)?;
-        let url = serve::local_url(&listeners)?;
+        let bound = serve::bind(&settings.listen)?;
+        let url = serve::local_url(&bound)?;
         let parts = wiring::wire(&settings, &url)?;
         let stop = CancellationToken::new();
         let router = parts.router.clone();
+        let (sender, ready) = oneshot::channel();
+        let say_ready = || {
+            let _ = sender.send(());
+            Ok(())
+        };
         let task = TaskTracker::new().spawn({
             let (settings, stop) = (settings.clone(), stop.clone());
-            async move { serve::serve(&settings, parts, router, listeners, stop).await }
+            async move { serve::serve(&settings, parts, router, bound, stop, say_ready).await }
         });
+        ready.await?;
         Ok(Self { settings, url, stop, task })
     }
 
@@ -87,7 +93,7 @@ impl TestReceiver {
             sender.send((headers, body)).await.expect("the test takes what comes");
         };
         let router = Router::new().route("/", post(keep)).with_state(sender);
-        let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap().listen().unwrap();
         let url = format!("http://{}/", socket.local_addr().unwrap());
         let stop = CancellationToken::new();
         drop(TaskTracker::new().spawn(listener::serve(vec![socket], router, stop.clone())));
@@ -109,7 +115,7 @@ impl Drop for TestReceiver {
 async fn an_event_arrives_signed_and_byte_for_byte() {
     let directory = tempfile::tempdir().unwrap();
     let mut receiver = TestReceiver::start();
-    let server = TestServer::start(directory.path()).unwrap();
+    let server = TestServer::start(directory.path()).await.unwrap();
     let client = server.client().await;
     let receiver_url = receiver.url.clone();
     let (message, secret) = blocking(move || {
@@ -132,7 +138,7 @@ async fn an_event_arrives_signed_and_byte_for_byte() {
 #[tokio::test]
 async fn metrics_of_all_parts_have_names_of_their_own() {
     let directory = tempfile::tempdir().unwrap();
-    let server = TestServer::start(directory.path()).unwrap();
+    let server = TestServer::start(directory.path()).await.unwrap();
     let client = server.client().await;
     let metrics = blocking(move || client.get_without_key("/metrics")).await.unwrap();
     let mut names: Vec<&str> =
@@ -165,7 +171,7 @@ async fn dev_makes_its_demo_once() {
 #[tokio::test]
 async fn keys_are_managed_beside_a_running_server_and_end_at_once() {
     let directory = tempfile::tempdir().unwrap();
-    let server = TestServer::start(directory.path()).unwrap();
+    let server = TestServer::start(directory.path()).await.unwrap();
     let client = server.client().await;
     let data_dir = server.settings.data_dir.clone();
     blocking(move || {

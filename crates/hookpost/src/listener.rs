@@ -12,7 +12,7 @@ use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,12 +28,26 @@ const HTTP2_STREAMS_MAX: u32 = 1024;
 /// After an error of accept itself (no file descriptors left) there is no use in trying at once.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// Binds with `SO_REUSEADDR`, so that a restart need not wait for old connections to time out. In a runtime.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+/// An address that is taken, where nobody can connect yet: whoever can connect to a server finds it ready.
+#[derive(Debug)]
+pub(crate) struct Bound(TcpSocket);
+
+/// Takes an address, with `SO_REUSEADDR`, so that a restart need not wait for old connections to time out. In a runtime.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<Bound> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(ACCEPT_BACKLOG)
+    Ok(Bound(socket))
+}
+
+impl Bound {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    pub(crate) fn listen(self) -> io::Result<TcpListener> {
+        self.0.listen(ACCEPT_BACKLOG)
+    }
 }
 
 /// Accepts until `stop`; then stops accepting and returns when every connection has ended.
@@ -163,7 +177,7 @@ mod tests {
             }
         };
         let router = Router::new().route("/slow", get(slow)).route("/", get(async || "hello"));
-        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap().listen().unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let task = TaskTracker::new().spawn(serve(vec![listener], router, stop.clone()));

@@ -3,6 +3,7 @@
 //! Starting: bind, open the store, engine, listener. Stopping: no new connections, answers finished, engine drained, store closed. Nothing of
 //! it can lose what was acknowledged; the grace period only bounds how much work is finished rather than taken up again at the next start.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Settings;
+use crate::listener::Bound;
 use crate::shutdown::Signals;
 use crate::wiring::Parts;
 use crate::{control, listener, logging, runtime, wiring};
@@ -23,14 +25,10 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let runtime = runtime::build(settings.io_threads).context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
         let stop = stop_on_signals()?;
-        let listeners = bind(&settings.listen)?;
-        let parts = wiring::wire(settings, &local_url(&listeners)?)?;
-        for listener in &listeners {
-            let address = listener.local_addr()?;
-            tracing::info!(%address, data_dir = %settings.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
-        }
+        let bound = bind(&settings.listen)?;
+        let parts = wiring::wire(settings, &local_url(&bound)?)?;
         let router = parts.router.clone();
-        serve(settings, parts, router, listeners, stop).await
+        serve(settings, parts, router, bound, stop, || Ok(())).await
     });
     // Tasks that did not end within the grace period end here.
     runtime.shutdown_background();
@@ -46,56 +44,57 @@ pub(crate) fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-pub(crate) fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
-    addresses
-        .iter()
-        .map(|address| {
-            listener::bind(*address).map_err(|error| {
-                let what_to_do = match error.kind() {
-                    std::io::ErrorKind::AddrInUse => {
-                        "another program listens there, perhaps another Hookpost: stop it, or choose another address with --listen"
-                    }
-                    std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: choose another with --listen",
-                    std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address: choose another with --listen",
-                    _ => "choose another address with --listen",
-                };
-                anyhow::Error::new(error).context(format!("cannot listen on {address}: {what_to_do}"))
-            })
-        })
-        .collect()
+pub(crate) fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<Bound>> {
+    addresses.iter().map(|address| listener::bind(*address).map_err(|error| cannot_listen(*address, error))).collect()
+}
+
+fn cannot_listen(address: SocketAddr, error: io::Error) -> anyhow::Error {
+    let what_to_do = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program listens there, perhaps another Hookpost: stop it, or choose another address with --listen"
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: choose another with --listen",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address: choose another with --listen",
+        _ => "choose another address with --listen",
+    };
+    anyhow::Error::new(error).context(format!("cannot listen on {address}: {what_to_do}"))
 }
 
 /// The URL under which programs of this machine reach the first listener.
-pub(crate) fn local_url(listeners: &[TcpListener]) -> anyhow::Result<String> {
-    let mut address = listeners.first().context("there is no address to listen on")?.local_addr()?;
+pub(crate) fn local_url(bound: &[Bound]) -> anyhow::Result<String> {
+    let mut address = bound.first().context("there is no address to listen on")?.local_addr()?;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
     Ok(format!("http://{address}"))
 }
 
-/// Runs wired parts on bound listeners until `stop`, and ends them within the grace period. `router` is what is served: the one of the
-/// parts, or one that has more.
+/// Runs wired parts on bound addresses until `stop`, and ends them within the grace period. `router` is what is served: the one of the
+/// parts, or one that has more. `ready` is called when everything can be asked.
 pub(crate) async fn serve(
     settings: &Settings,
     parts: Parts,
     router: Router,
-    listeners: Vec<TcpListener>,
+    bound: Vec<Bound>,
     stop: CancellationToken,
+    ready: impl FnOnce() -> io::Result<()>,
 ) -> anyhow::Result<()> {
+    let tasks = TaskTracker::new();
+    let control_socket = control::listen(&settings.data_dir);
+    let mut control = tasks.spawn(control::serve(control_socket, Arc::clone(&parts.store), stop.clone()));
+    let listeners = listen(bound, settings)?;
     // The engine outlives the listener: what the last requests bring still goes out.
     let stop_engine = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    // Backups and keys only; it ends with the process.
-    let control = tasks.spawn(control_socket(settings, &parts, stop.clone()));
     let mut engine = tasks.spawn(parts.engine.run(parts.ready, stop_engine.clone()));
     let mut http = tasks.spawn(listener::serve(listeners, router, stop.clone()));
+    ready()?;
     let died = tokio::select! {
         // First, because a listener that was told to stop may have ended already.
         biased;
         () = stop.cancelled() => None,
         ended = &mut engine => Some(("engine", ended)),
         ended = &mut http => Some(("listener", ended)),
+        ended = &mut control => Some(("control socket", ended)),
     };
     if let Some((task, ended)) = died {
         // Accepting without delivering, or the other way round, would look like working.
@@ -123,7 +122,12 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-fn control_socket(settings: &Settings, parts: &Parts, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
-    let (data_dir, store) = (settings.data_dir.clone(), Arc::clone(&parts.store));
-    async move { control::serve(&data_dir, store, stop).await }
+fn listen(bound: Vec<Bound>, settings: &Settings) -> anyhow::Result<Vec<TcpListener>> {
+    let listen = |bound: Bound| {
+        let address = bound.local_addr()?;
+        let listener = bound.listen().map_err(|error| cannot_listen(address, error))?;
+        tracing::info!(%address, data_dir = %settings.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+        Ok(listener)
+    };
+    bound.into_iter().map(listen).collect()
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 pub(crate) use client::ask;
 pub(crate) use keys::{KeyRequest, answer as answer_key_request};
-pub(crate) use server::serve;
+pub(crate) use server::{listen, serve};
 
 const SOCKET_FILE: &str = "control.sock";
 /// A request is a few names and a path.

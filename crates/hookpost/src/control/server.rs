@@ -19,22 +19,52 @@ use super::{Problem, REQUEST_BYTES_MAX, Reply, Request, answer_key_request, sock
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Listens until `stop`. A data directory that can hold no socket (its path is too long, or its file system has none) is no reason
-/// not to serve: then backups and keys need the server stopped.
-pub(crate) async fn serve(data_dir: &Path, store: Arc<SqliteStore>, stop: CancellationToken) {
+/// The socket of a server, removed when it ends.
+#[derive(Debug)]
+pub(crate) struct ControlSocket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// `None` where the data directory can hold no socket: its path is too long, or its file system has none. That is no reason not to serve; backups
+/// and keys then need the server stopped.
+pub(crate) fn listen(data_dir: &Path) -> Option<ControlSocket> {
     let path = socket(data_dir);
-    let listener = match listen(&path) {
-        Ok(listener) => listener,
+    match bind(&path) {
+        Ok(listener) => Some(ControlSocket { path, listener }),
         Err(error) => {
             tracing::warn!(%error, path = %path.display(), "no control socket: `hookpost backup` and `hookpost key` will not reach this server");
-            return stop.cancelled().await;
+            None
         }
-    };
+    }
+}
+
+/// The store is ours alone, so a socket that is there was left by a server that was killed.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers until `stop`, and finishes what was begun.
+pub(crate) async fn serve(socket: Option<ControlSocket>, store: Arc<SqliteStore>, stop: CancellationToken) {
+    let Some(socket) = socket else { return stop.cancelled().await };
     let conversations = TaskTracker::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => {
+            accepted = socket.listener.accept() => {
                 if let Ok((stream, _)) = accepted {
                     let store = Arc::clone(&store);
                     conversations.spawn(async move {
@@ -46,21 +76,9 @@ pub(crate) async fn serve(data_dir: &Path, store: Arc<SqliteStore>, stop: Cancel
             }
         }
     }
+    drop(socket);
     conversations.close();
     conversations.wait().await;
-    let _ = std::fs::remove_file(&path);
-}
-
-/// The store is ours alone, so a socket that is there was left by a server that was killed.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
 }
 
 async fn converse(stream: UnixStream, store: &Arc<SqliteStore>) -> anyhow::Result<()> {

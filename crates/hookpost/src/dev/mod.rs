@@ -25,16 +25,16 @@ pub(crate) fn run(settings: &Settings, program: &str) -> anyhow::Result<()> {
     let runtime = runtime::build(settings.io_threads).context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
         let stop = serve::stop_on_signals()?;
-        let listeners = serve::bind(&settings.listen)?;
-        let url = serve::local_url(&listeners)?;
+        let bound = serve::bind(&settings.listen)?;
+        let url = serve::local_url(&bound)?;
         let parts = wiring::wire(settings, &url)?;
         let files = DevFiles::in_directory(&settings.data_dir);
         let key = demo::ensure_key(&parts, &files).await?;
         files.write_url(&url)?;
         demo::ensure(&parts.router, &key, &url).await?;
         let router = receiver::Receiver::new(parts.router.clone(), key.clone()).beside(parts.router.clone());
-        crate::output::print(welcome::text(program, &url, &key, settings))?;
-        serve::serve(settings, parts, router, listeners, stop).await
+        let ready = || crate::output::print(welcome::text(program, &url, &key, settings));
+        serve::serve(settings, parts, router, bound, stop, ready).await
     });
     runtime.shutdown_background();
     ended
