@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -57,7 +58,7 @@ class Receivers(ServerCase):
         endpoint = self.ok(self.api.post(f"/app/{app}/endpoint", {"url": url, "secret": secret}), 201)["id"]
 
         message = self.send(app, {"said": "grüß 🪝"})
-        self.assertIn("grüß 🪝", program.line(f"^new {message} (.*)")[1])
+        self.assertEqual(json.loads(program.line(f"^new {message} (.*)")[1]), {"said": "grüß 🪝"})
         self.assertEqual(self.attempts(app, message)[0]["responseStatusCode"], 204)
 
         self.ok(self.api.post(f"/app/{app}/msg/{message}/endpoint/{endpoint}/resend"), 202)
