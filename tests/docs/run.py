@@ -34,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from harness import places  # noqa: E402
+from harness.client import Client  # noqa: E402
 from harness.server import free_port  # noqa: E402
 
 PORT = 8071
@@ -156,7 +157,7 @@ class Shell:
 
     def start(self, text: str, port: int) -> str | None:
         """Starts it and waits until something answers at the port; what went wrong, if it did."""
-        before = answers(port)
+        before = serves(port)
         log = self.directory.parent / f"background-{len(self.background)}"
         with open(log, "wb") as out:
             process = subprocess.Popen(
@@ -173,7 +174,7 @@ class Shell:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 return f"it ended with {process.returncode}:\n{log.read_text(errors='replace')[-3000:]}"
-            if before or answers(port):
+            if before or serves(port):
                 return None
             time.sleep(0.05)
         return f"nothing answers at port {port} after {START_S} s:\n{log.read_text(errors='replace')[-3000:]}"
@@ -195,6 +196,14 @@ def answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def serves(port: int) -> bool:
+    """Whether a server answers requests there: it may take connections before."""
+    try:
+        return Client(f"http://127.0.0.1:{port}").get("/health", timeout=1).status < 500
+    except OSError:
+        return False
 
 
 SHIMS = {

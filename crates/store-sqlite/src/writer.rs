@@ -121,7 +121,7 @@ impl Writer {
             }
         }
         // A tidy file: everything in the database, an empty log. Not needed for anything.
-        if let Err(error) = connection.pragma_query(None, "wal_checkpoint(TRUNCATE)", |_| Ok(())) {
+        if let Err(error) = checkpoint(&connection, "TRUNCATE") {
             tracing::debug!(%error, "the last checkpoint was not made");
         }
     }
@@ -347,10 +347,10 @@ impl Writer {
             return;
         }
         let outcome = if pages < WAL_PAGES_MAX {
-            checkpoint(connection, "wal_checkpoint(PASSIVE)")
+            checkpoint(connection, "PASSIVE")
         } else {
             let _no_readers = self.shared.reader_gate.write();
-            checkpoint(connection, "wal_checkpoint(RESTART)")
+            checkpoint(connection, "RESTART")
         };
         // Also when it failed: the next try comes when as much again was written.
         self.checkpointed_pages = match outcome {
@@ -369,8 +369,10 @@ impl Batch {
     }
 }
 
-fn checkpoint(connection: &Connection, pragma: &str) -> rusqlite::Result<i32> {
-    connection.pragma_query_value(None, pragma, |row| row.get(2))
+/// Returns how many pages of the log are in the database now.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<i32> {
+    // Not by the functions for pragmas: they take this one only in another form, without a mode.
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(2))
 }
 
 /// Measures how long a commit took, for metrics: nothing is decided by it.

@@ -1,5 +1,8 @@
 //! Opening: what is refused, and how it is said.
 
+use hookpost_domain::Timestamp;
+use hookpost_store::Intake as _;
+use hookpost_store::intake::{IdempotencyKey, KeptAnswer};
 use rusqlite::Connection;
 
 use super::harness::{open, open_with_key};
@@ -44,6 +47,23 @@ async fn what_is_no_directory_is_refused_by_name() {
     std::fs::write(&file, "").unwrap();
     let refused = open_with_key(&file.join("data"), &[5; 32]).unwrap_err().to_string();
     assert!(refused.starts_with(&format!("the data directory {} cannot be used: ", file.join("data").display())), "{refused}");
+}
+
+/// The log is brought into the database while the store is written to, and is empty once it is closed.
+#[tokio::test]
+async fn the_log_stays_small() {
+    let directory = tempfile::tempdir().unwrap();
+    let log_bytes = || std::fs::metadata(directory.path().join(format!("{DATABASE_FILE}-wal"))).map_or(0, |file| file.len());
+    let (store, _ready) = open(directory.path());
+    let mut largest = 0;
+    for number in 0..400_u128 {
+        let answer = KeptAnswer { status: 201, body: vec![b'x'; 64_000] };
+        store.keep_answer(IdempotencyKey(number.to_be_bytes()), answer, Timestamp::from_unix_ms(1)).await.unwrap();
+        largest = largest.max(log_bytes());
+    }
+    assert!(largest > 0 && largest < 16 << 20, "the log grew to {largest} bytes");
+    store.close().await;
+    assert_eq!(log_bytes(), 0);
 }
 
 #[tokio::test]
