@@ -34,7 +34,9 @@ pub const CONNECT_ADDRESSES_MAX: usize = 8;
 pub const LOOKUPS_IN_FLIGHT_MAX: usize = 128;
 /// How long a connection without work is kept for the next delivery to its host.
 pub const IDLE_CONNECTION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
-pub const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 128;
+/// Many endpoints of many tenants share a host (hooks of automation services): with fewer than their attempts in flight together, connections
+/// would be opened and closed for every delivery.
+pub const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 1024;
 /// In the whole process: each is a file descriptor.
 pub const IDLE_CONNECTIONS_MAX: usize = 4096;
 
