@@ -1,7 +1,7 @@
 //! `hookpost backup` and `hookpost restore`: the data as one file, and back. The keys of the data directory are not part of it: a backup that
 //! holds its own master key protects nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -59,7 +59,7 @@ pub(crate) fn backup(args: &BackupArgs, environment: &Environment) -> anyhow::Re
     };
     let answer = match control::ask(&settings.data_dir, &Request::Backup { file: file.clone() }, progress)? {
         Some(answer) => answer,
-        None => offline(&settings, file, &bar)?,
+        None => offline(&settings, &file, &bar)?,
     };
     bar.finish_and_clear();
     if args.json {
@@ -72,7 +72,7 @@ pub(crate) fn backup(args: &BackupArgs, environment: &Environment) -> anyhow::Re
 }
 
 /// No server runs: the store is opened for the copy.
-fn offline(settings: &Settings, file: PathBuf, bar: &ProgressBar) -> anyhow::Result<Value> {
+fn offline(settings: &Settings, file: &Path, bar: &ProgressBar) -> anyhow::Result<Value> {
     wiring::check_has_data(settings)?;
     let bar = bar.clone();
     runtime::build(1)?.block_on(async {
@@ -81,10 +81,10 @@ fn offline(settings: &Settings, file: PathBuf, bar: &ProgressBar) -> anyhow::Res
             bar.set_length(now.pages);
             bar.set_position(now.pages_done);
         });
-        let copied = offline.store.backup(file.clone(), on_progress).await;
+        let copied = offline.store.backup(file.to_owned(), on_progress).await;
         offline.store.close().await;
         copied?;
-        Ok(json!({"file": file, "bytes": std::fs::metadata(&file)?.len()}))
+        Ok(json!({"file": file, "bytes": std::fs::metadata(file)?.len()}))
     })
 }
 
