@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments, server: &Server, directory: &std::path:
 
     let payload = Payload::of_bytes(PAYLOAD_BYTES);
     let receiver = Receiver::start(&payload)?;
-    let work = Work::new(payload.clone(), arguments.connections);
+    let work = Work::new(payload.clone(), arguments.connections)?;
     let mut random = Random(seed);
     let mut recoveries_ms = Vec::new();
 

@@ -22,6 +22,8 @@ pub(super) type Acknowledged = BTreeMap<u64, String>;
 pub(super) struct Work {
     payload: Payload,
     connections: usize,
+    /// One for the whole test: the server tells idempotency keys apart by who sent them, and that is the token.
+    authorization: HeaderValue,
     state: Mutex<State>,
 }
 
@@ -42,8 +44,8 @@ enum What {
 }
 
 impl Work {
-    pub(super) fn new(payload: Payload, connections: usize) -> Self {
-        Self { payload, connections, state: Mutex::default() }
+    pub(super) fn new(payload: Payload, connections: usize) -> Result<Self> {
+        Ok(Self { payload, connections, authorization: authorization()?, state: Mutex::default() })
     }
 
     pub(super) fn acknowledged(&self) -> Acknowledged {
@@ -97,9 +99,9 @@ pub(super) fn send_until_done(work: &Work, address: SocketAddr) -> Result<()> {
 
 fn send(work: &Work, address: SocketAddr, what: What) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let headers = (HeaderValue::from_str(&address.to_string())?, authorization()?);
+    let host = HeaderValue::from_str(&address.to_string())?;
     runtime.block_on(async {
-        let senders = (0..work.connections).map(|_| one_connection(work, address, what, &headers));
+        let senders = (0..work.connections).map(|_| one_connection(work, address, what, &host));
         for outcome in join_all(senders).await {
             outcome?;
         }
@@ -107,7 +109,7 @@ fn send(work: &Work, address: SocketAddr, what: What) -> Result<()> {
     })
 }
 
-async fn one_connection(work: &Work, address: SocketAddr, what: What, headers: &(HeaderValue, HeaderValue)) -> Result<()> {
+async fn one_connection(work: &Work, address: SocketAddr, what: What, host: &HeaderValue) -> Result<()> {
     // A server that is dead already is what this test is about.
     let Ok(mut connection) = Connection::open(address).await else { return Ok(()) };
     while connection.is_open() {
@@ -116,8 +118,8 @@ async fn one_connection(work: &Work, address: SocketAddr, what: What, headers: &
         *request.method_mut() = Method::POST;
         *request.uri_mut() = format!("/api/v1/app/{}/msg/", APPLICATIONS[application_of(sequence)].0).parse::<Uri>()?;
         let map = request.headers_mut();
-        map.insert(HOST, headers.0.clone());
-        map.insert(AUTHORIZATION, headers.1.clone());
+        map.insert(HOST, host.clone());
+        map.insert(AUTHORIZATION, work.authorization.clone());
         map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         map.insert(HeaderName::from_static("idempotency-key"), HeaderValue::from_str(&format!("kill-{sequence}"))?);
         match connection.send(request).await {
