@@ -61,7 +61,15 @@ fn group(document: &Value, tag: &Value) -> String {
 fn operation_section(path: &str, method: &str, operation: &Value) -> String {
     let id = text(&operation["operationId"]);
     let parameters: String = items(&operation["parameters"])
-        .map(|parameter| row(text(&parameter["name"]), text(&parameter["in"]), parameter["required"] == true, &parameter["schema"], &parameter["description"]))
+        .map(|parameter| {
+            row(
+                text(&parameter["name"]),
+                text(&parameter["in"]),
+                parameter["required"] == true,
+                &parameter["schema"],
+                &parameter["description"],
+            )
+        })
         .collect();
     let body = json_schema(&operation["requestBody"]).map(type_of).unwrap_or_default();
     let answers: String = fields(&operation["responses"])

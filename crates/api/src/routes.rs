@@ -146,6 +146,7 @@ struct Table {
 
 impl Table {
     fn new(prefix: &'static str) -> Self {
+        openapi::begin();
         Self { prefix, tags: Vec::new(), router: ApiRouter::new() }
     }
 

@@ -1,1 +1,12 @@
+//! What holds for the whole API; what holds for one resource is tested beside it.
 
+mod applications;
+mod bad_input;
+mod catalogue;
+mod description;
+mod event_types;
+mod idempotency;
+mod keys_and_tokens;
+mod portal_sessions;
+mod tenancy;
+mod wire;

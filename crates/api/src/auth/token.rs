@@ -128,7 +128,7 @@ pub(crate) async fn verify(api: &Api, headers: &HeaderMap) -> Result<Arc<Princip
     // Read before the catalogue is asked: a change in between makes the memory stale, not wrong.
     let catalog_version = api.store.version();
     let known = api.tokens.0.get(&hash);
-    let verified = match known {
+    let mut verified = match known {
         Some(known) if known.expires_at.is_some_and(|end| end <= now) => {
             api.tokens.0.invalidate(&hash);
             return Err(Problem::Unauthenticated);
@@ -143,7 +143,9 @@ pub(crate) async fn verify(api: &Api, headers: &HeaderMap) -> Result<Arc<Princip
         None if token.starts_with(api_key::PREFIX) => verify_key(api, hash, now, catalog_version).await?,
         None => verify_signed(api, token, now, catalog_version)?,
     };
-    refuse_revoked(api, &verified.principal, now).await?;
+    if let Some(end) = refuse_revoked(api, &verified.principal, now).await? {
+        verified.expires_at = Some(verified.expires_at.map_or(end, |own| own.min(end)));
+    }
     let principal = Arc::clone(&verified.principal);
     api.tokens.0.insert(hash, verified);
     Ok(principal)
@@ -205,17 +207,21 @@ fn principal_of(api: &Api, token: &str, claims: Claims) -> Result<Principal, Pro
     Ok(Principal::Application { org, application, session })
 }
 
-async fn refuse_revoked(api: &Api, principal: &Principal, now: Timestamp) -> Result<(), Problem> {
-    let Principal::Application { application, session, .. } = principal else { return Ok(()) };
+/// Says when the token will be revoked, where that is known already.
+async fn refuse_revoked(api: &Api, principal: &Principal, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+    let Principal::Application { application, session, .. } = principal else { return Ok(None) };
     let targets = [
         session.token_id.clone().map(RevocationTarget::Token),
         session.session_id.clone().map(|session| RevocationTarget::Session(*application, session)),
         Some(RevocationTarget::Application(*application)),
     ];
+    let mut end = None;
     for target in targets.into_iter().flatten() {
-        if api.store.revoked_at(&target).await?.is_some_and(|at| session.issued_at <= at && at <= now) {
-            return Err(Problem::Unauthenticated);
+        match api.store.revoked_at(&target).await?.filter(|at| session.issued_at <= *at) {
+            Some(at) if at <= now => return Err(Problem::Unauthenticated),
+            Some(at) => end = Some(end.map_or(at, |earlier: Timestamp| earlier.min(at))),
+            None => {}
         }
     }
-    Ok(())
+    Ok(end)
 }

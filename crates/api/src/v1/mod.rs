@@ -4,7 +4,7 @@
 //!
 //! 1. Write the handler in the file of its resource. It is five moves, and nothing else:
 //!
-//!    ```ignore
+//!    ```text
 //!    pub(crate) async fn patch(
 //!        State(api): State<Api>,                     // extract: state, caller, path, query; the body comes last
 //!        caller: Caller,
