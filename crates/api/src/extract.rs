@@ -18,8 +18,9 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_path_to_error::Segment;
 
-use crate::problem::{FieldError, JSON_DECODE, MISSING, Problem, TYPE_ERROR};
+use crate::problem::{FieldError, JSON_DECODE, MISSING, Problem, TYPE_ERROR, VALUE_ERROR};
 use crate::query;
 use crate::state::Api;
 
@@ -69,12 +70,12 @@ impl<T: JsonSchema> OperationInput for Query<T> {
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + Send> FromRequest<Api> for Body<T> {
+impl<T: DeserializeOwned + JsonSchema + Send> FromRequest<Api> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         let bytes = read(request, api).await?;
-        parse_json(&bytes).map(Self).map_err(|first| Problem::Invalid(all_type_errors::<T>(&bytes, first)))
+        parse_json(&bytes).map(Self).map_err(|first| Problem::Invalid(all_errors::<T>(&bytes, first)))
     }
 }
 
@@ -82,7 +83,7 @@ impl<T: DeserializeOwned + Send> FromRequest<Api> for Body<T> {
 #[derive(Debug)]
 pub(crate) struct OptionalBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + Default + Send> FromRequest<Api> for OptionalBody<T> {
+impl<T: DeserializeOwned + JsonSchema + Default + Send> FromRequest<Api> for OptionalBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
@@ -90,7 +91,7 @@ impl<T: DeserializeOwned + Default + Send> FromRequest<Api> for OptionalBody<T> 
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(T::default()));
         }
-        parse_json(&bytes).map(Self).map_err(|first| Problem::Invalid(all_type_errors::<T>(&bytes, first)))
+        parse_json(&bytes).map(Self).map_err(|first| Problem::Invalid(all_errors::<T>(&bytes, first)))
     }
 }
 
@@ -184,24 +185,61 @@ fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], is_object: bool) -> FieldErr
         Ok(_) => at_root("The body is not valid JSON: something follows the object.".to_owned(), JSON_DECODE),
         Err(error) => {
             let mut loc = vec!["body".to_owned()];
-            loc.extend(error.path().iter().map(ToString::to_string).filter(|segment| segment != "?"));
+            loc.extend(error.path().iter().filter_map(|segment| match segment {
+                Segment::Seq { index } => Some(index.to_string()),
+                Segment::Map { key } => Some(key.clone()),
+                Segment::Enum { variant } => Some(variant.clone()),
+                Segment::Unknown => None,
+            }));
             let text = error.inner().to_string();
-            match text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-                Some(field) => {
-                    loc.push(field.to_owned());
-                    FieldError { loc, msg: "This field is required.".to_owned(), r#type: MISSING }
-                }
-                None => FieldError { loc, msg: text, r#type: TYPE_ERROR },
-            }
+            let named = |prefix: &str| Some(text.strip_prefix(prefix)?.split('`').next()?.to_owned());
+            let (msg, r#type) = if let Some(field) = named("missing field `") {
+                loc.push(field);
+                ("This field is required.".to_owned(), MISSING)
+            } else if let Some(field) = named("duplicate field `") {
+                loc.push(field);
+                ("This field stands twice.".to_owned(), VALUE_ERROR)
+            } else if error.inner().classify() == serde_json::error::Category::Data {
+                (in_plain_words(&text), TYPE_ERROR)
+            } else {
+                (text, JSON_DECODE)
+            };
+            FieldError { loc, msg, r#type }
         }
     }
 }
 
-/// Finds the other type errors too, by taking away one wrong field after the other.
+/// What serde says of a value, in words that do not come from Rust.
+fn in_plain_words(text: &str) -> String {
+    // The place in the body is said by `loc`.
+    let text = text.find(" at line ").map_or(text, |at| &text[..at]);
+    let described = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
+    let Some((found, expected)) = described.and_then(|described| described.split_once(", expected ")) else { return text.to_owned() };
+    let expected = match expected {
+        "a map" => "an object",
+        "a sequence" => "a list",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        // What is left of these is the name of a struct.
+        expected if expected.starts_with("struct ") => "an object",
+        expected => expected.strip_prefix("expected ").unwrap_or(expected),
+    };
+    let found = match found.split_once(' ').map_or(found, |(kind, _)| kind) {
+        "map" => "an object",
+        "sequence" => "a list",
+        _ => found,
+    };
+    format!("must be {expected}, not {found}")
+}
+
+/// Finds the other type errors too, by taking away one wrong field after the other; and then what is missing.
 #[cold]
-fn all_type_errors<T: DeserializeOwned>(bytes: &[u8], first: FieldError) -> Vec<FieldError> {
+fn all_errors<T: DeserializeOwned + JsonSchema>(bytes: &[u8], first: FieldError) -> Vec<FieldError> {
     const ERRORS_MAX: usize = 32;
     let Ok(mut body) = serde_json::from_slice::<serde_json::Value>(bytes) else { return vec![first] };
+    let missing = missing_fields::<T>(&body);
     let mut errors: Vec<FieldError> = vec![first];
     while let Some(last) = errors.last().filter(|last| last.r#type == TYPE_ERROR && errors.len() < ERRORS_MAX) {
         if take_away(&mut body, &last.loc[1..]).is_none() {
@@ -214,13 +252,25 @@ fn all_type_errors<T: DeserializeOwned>(bytes: &[u8], first: FieldError) -> Vec<
             _ => break,
         }
     }
-    // Places in what the client never sent would mislead: only the first error is read from the body itself.
-    for error in errors.iter_mut().skip(1) {
-        if let Some(at) = error.msg.find(" at line ") {
-            error.msg.truncate(at);
+    for error in missing {
+        if errors.iter().all(|known| known.loc != error.loc) {
+            errors.push(error);
         }
     }
     errors
+}
+
+fn missing_fields<T: JsonSchema>(body: &serde_json::Value) -> Vec<FieldError> {
+    let Some(fields) = body.as_object() else { return Vec::new() };
+    let schema = schemars::schema_for!(T);
+    let required = schema.get("required").and_then(|required| required.as_array()).into_iter().flatten();
+    let absent = required.filter_map(|field| field.as_str()).filter(|field| !fields.contains_key(*field));
+    let error = |field: &str| FieldError {
+        loc: vec!["body".to_owned(), field.to_owned()],
+        msg: "This field is required.".to_owned(),
+        r#type: MISSING,
+    };
+    absent.map(error).collect()
 }
 
 fn take_away(body: &mut serde_json::Value, path: &[String]) -> Option<serde_json::Value> {
@@ -230,7 +280,7 @@ fn take_away(body: &mut serde_json::Value, path: &[String]) -> Option<serde_json
         value => value.get_mut(segment),
     })?;
     match parent {
-        // In a list a null keeps the other places what they are; the whole list is then judged by its first error only.
+        // In a list the places of the others would change; it is judged by its first error only.
         serde_json::Value::Array(_) => None,
         value => value.as_object_mut()?.remove(last),
     }

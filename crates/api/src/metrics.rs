@@ -18,6 +18,9 @@ use crate::state::Api;
 /// The counters of the API; clones share them. Register them once, in the registry that [`crate::router`] gets.
 #[derive(Debug, Clone)]
 pub struct ApiMetrics {
+    /// The parts of the two families below that every created message counts in, found once.
+    messages_created: Counter,
+    post_seconds: Histogram,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<MethodLabel, Histogram, fn() -> Histogram>,
     pub(crate) messages_accepted: Counter,
@@ -68,9 +71,13 @@ fn latency_histogram() -> Histogram {
 
 impl Default for ApiMetrics {
     fn default() -> Self {
+        let requests: Family<RequestLabels, Counter> = Family::default();
+        let request_seconds: Family<MethodLabel, Histogram, fn() -> Histogram> = Family::new_with_constructor(latency_histogram);
         Self {
-            requests: Family::default(),
-            request_seconds: Family::new_with_constructor(latency_histogram),
+            messages_created: requests.get_or_create_owned(&RequestLabels { method: MethodName::POST, status: 202 }),
+            post_seconds: request_seconds.get_or_create_owned(&MethodLabel { method: MethodName::POST }),
+            requests,
+            request_seconds,
             messages_accepted: Counter::default(),
             messages_repeated: Counter::default(),
             accept_seconds: latency_histogram(),
@@ -102,9 +109,15 @@ impl ApiMetrics {
     }
 
     pub(crate) fn request_ended(&self, method: &Method, status: StatusCode, started: Instant) {
+        let seconds = started.elapsed().as_secs_f64();
+        if status == StatusCode::ACCEPTED && method == Method::POST {
+            self.messages_created.inc();
+            self.post_seconds.observe(seconds);
+            return;
+        }
         let method = MethodName::from(method);
         self.requests.get_or_create(&RequestLabels { method, status: status.as_u16() }).inc();
-        self.request_seconds.get_or_create(&MethodLabel { method }).observe(started.elapsed().as_secs_f64());
+        self.request_seconds.get_or_create(&MethodLabel { method }).observe(seconds);
     }
 }
 

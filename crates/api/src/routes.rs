@@ -1,6 +1,6 @@
 //! The route table: every operation on one line, with its published id. What is not here does not exist, and answers 404.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::{delete_with, get_with, patch_with, post_with, put_with};
@@ -11,6 +11,7 @@ use axum::handler::Handler;
 use axum::response::Redirect;
 use axum::routing::{MethodFilter, get, on};
 use bytes::Bytes;
+use http::StatusCode;
 use prometheus_client::registry::Registry;
 
 use crate::extract::json_response;
@@ -22,8 +23,8 @@ use crate::{docs_page, metrics, openapi};
 use Method::{Delete, Get, Patch, Post, Put};
 
 #[rustfmt::skip] // One line per operation reads best.
-fn table() -> Table {
-    Table::new("/api/v1")
+fn table(target: Target) -> Table {
+    Table::new("/api/v1", target)
         .about("Application", "One customer of yours, or one internal system: owns endpoints and messages.")
         .row(Get,    "/app",          "v1.application.list",   "List the applications",                         application::list)
         .row(Post,   "/app",          "v1.application.create", "Create an application",                         application::create)
@@ -109,14 +110,21 @@ fn table() -> Table {
 
 /// The routes with all that is around them, ready to be called.
 pub(crate) fn handlers(api: Api, registry: Arc<Registry>) -> Router {
-    let (document, router) = table().finish();
-    let page = Bytes::from(docs_page::render(&document));
-    let document = Bytes::from(openapi::to_json(&document));
+    let Target::Serve(router) = table(Target::Serve(Router::new())).target else { return Router::new() };
     let metrics_api = api.clone();
+    // Made when first asked for: most servers are never asked.
+    let description = Arc::new(OnceLock::<Bytes>::new());
+    let page = Arc::new(OnceLock::<Bytes>::new());
     router
         .route("/", get(|| async { Redirect::temporary("/docs") }))
-        .route("/docs", get(move || std::future::ready(docs_page::answer(page.clone()))))
-        .route("/api/v1/openapi.json", get(move || std::future::ready(json_response(http::StatusCode::OK, document.clone()))))
+        .route("/docs", get(move || async move { docs_page::answer(page.get_or_init(|| docs_page::render(&document()).into()).clone()) }))
+        .route(
+            "/api/v1/openapi.json",
+            get(move || async move {
+                let text = description.get_or_init(|| openapi::document().into()).clone();
+                json_response(StatusCode::OK, text)
+            }),
+        )
         .route("/metrics", get(move || std::future::ready(metrics::show(&metrics_api, &registry))))
         .fallback(|| async { Problem::NotFound("There is no such path; /docs lists those there are.") })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
@@ -125,7 +133,14 @@ pub(crate) fn handlers(api: Api, registry: Arc<Registry>) -> Router {
 
 /// The description of the table.
 pub(crate) fn document() -> OpenApi {
-    table().finish().0
+    openapi::begin();
+    let table = table(Target::Describe(ApiRouter::new()));
+    let mut document = openapi::frame(&table.tags);
+    if let Target::Describe(router) = table.target {
+        let _routes = router.finish_api(&mut document);
+    }
+    openapi::complete(&mut document);
+    document
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -137,17 +152,34 @@ enum Method {
     Delete,
 }
 
-/// Makes rows into routes and their description.
+impl Method {
+    fn filter(self) -> MethodFilter {
+        match self {
+            Get => MethodFilter::GET,
+            Post => MethodFilter::POST,
+            Put => MethodFilter::PUT,
+            Patch => MethodFilter::PATCH,
+            Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+/// What the rows are made into. Apart from each other, so that a server does not start with describing itself.
+enum Target {
+    Serve(Router<Api>),
+    Describe(ApiRouter<Api>),
+}
+
+/// Makes rows into routes, or into their description.
 struct Table {
     prefix: &'static str,
     tags: Vec<(&'static str, &'static str)>,
-    router: ApiRouter<Api>,
+    target: Target,
 }
 
 impl Table {
-    fn new(prefix: &'static str) -> Self {
-        openapi::begin();
-        Self { prefix, tags: Vec::new(), router: ApiRouter::new() }
+    fn new(prefix: &'static str, target: Target) -> Self {
+        Self { prefix, tags: Vec::new(), target }
     }
 
     /// Begins a group of operations.
@@ -163,16 +195,22 @@ impl Table {
         O: OperationOutput,
         T: 'static,
     {
+        let path = format!("{}{path}", self.prefix);
         let tag = self.tags.last().map_or("", |(tag, _)| tag);
-        let describe = openapi::describe(id, summary, tag);
-        let route = match method {
-            Get => get_with(handler, describe),
-            Post => post_with(handler, describe),
-            Put => put_with(handler, describe),
-            Patch => patch_with(handler, describe),
-            Delete => delete_with(handler, describe),
+        self.target = match self.target {
+            Target::Serve(router) => Target::Serve(router.route(&path, on(method.filter(), handler))),
+            Target::Describe(router) => {
+                let describe = openapi::describe(id, summary, tag);
+                let route = match method {
+                    Get => get_with(handler, describe),
+                    Post => post_with(handler, describe),
+                    Put => put_with(handler, describe),
+                    Patch => patch_with(handler, describe),
+                    Delete => delete_with(handler, describe),
+                };
+                Target::Describe(router.api_route(&path, route))
+            }
         };
-        self.router = self.router.api_route(&format!("{}{path}", self.prefix), route);
         self
     }
 
@@ -182,21 +220,9 @@ impl Table {
         H: Handler<T, Api>,
         T: 'static,
     {
-        let filter = match method {
-            Get => MethodFilter::GET,
-            Post => MethodFilter::POST,
-            Put => MethodFilter::PUT,
-            Patch => MethodFilter::PATCH,
-            Delete => MethodFilter::DELETE,
-        };
-        self.router = self.router.route(&format!("{}{path}", self.prefix), on(filter, handler));
+        if let Target::Serve(router) = self.target {
+            self.target = Target::Serve(router.route(&format!("{}{path}", self.prefix), on(method.filter(), handler)));
+        }
         self
-    }
-
-    fn finish(self) -> (OpenApi, Router<Api>) {
-        let mut document = openapi::frame(&self.tags);
-        let router = self.router.finish_api(&mut document);
-        openapi::complete(&mut document);
-        (document, router)
     }
 }
