@@ -1,6 +1,6 @@
 //! What can go wrong, and how it is said.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hookpost_store::vault::WrongMasterKey;
 use hookpost_store::{AcceptError, Unavailable, WriteError};
@@ -27,6 +27,18 @@ pub enum OpenError {
     Damaged(String),
     #[error("the database cannot be opened: {}", sentence(.0))]
     Database(#[from] rusqlite::Error),
+}
+
+impl OpenError {
+    /// Names the directory, whose operator may have several.
+    pub(crate) fn in_directory(self, data_dir: &Path) -> Self {
+        let why = match &self {
+            Self::Database(error) => sentence(error),
+            Self::Damaged(why) => why.clone(),
+            _ => return self,
+        };
+        Self::DataDir { data_dir: data_dir.to_owned(), why }
+    }
 }
 
 /// Inside: anything that a statement or a row can answer.

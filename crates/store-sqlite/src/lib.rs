@@ -94,6 +94,12 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the store of a data directory, or makes it. To be called within a tokio runtime, on which callers are answered.
     pub fn open(options: SqliteOptions) -> Result<Arc<Self>, OpenError> {
+        let data_dir = options.data_dir.clone();
+        Self::open_unnamed(options).map_err(|error| error.in_directory(&data_dir))
+    }
+
+    /// Its errors do not all say which database they are about.
+    fn open_unnamed(options: SqliteOptions) -> Result<Arc<Self>, OpenError> {
         let SqliteOptions { data_dir, vault, ready, entropy, observer } = options;
         let lock = DataDirLock::take(&data_dir)?;
         let file = data_dir.join(DATABASE_FILE);
