@@ -516,7 +516,7 @@ impl Lane {
     /// Deliveries in memory that may be attempted as far as order is concerned.
     fn attemptable(&self) -> usize {
         let Some(order) = self.order.as_ref().filter(|_| !self.ends_untried()) else { return self.queue.len() };
-        let free = |work: &Work| work.is_manual() || order.barrier.is_none_or(|barrier| work.leased.key.message < barrier);
+        let free = |work: &Work| work.is_manual() || order.allows(work.leased.key.message);
         usize::from(self.queue.first().is_some_and(free))
     }
 
@@ -563,6 +563,9 @@ impl Lane {
 
     fn begin_claim(&mut self) -> ClaimRequest {
         self.claims.begin();
+        if let Some(order) = &mut self.order {
+            order.claim_begins();
+        }
         let (limit, bytes_max) = self.queue.room();
         ClaimRequest { endpoint: self.endpoint, limit, bytes_max, ordered: self.target.as_ref().is_none_or(|target| target.is_ordered()) }
     }

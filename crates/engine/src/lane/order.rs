@@ -32,6 +32,11 @@ impl Order {
         self.unrecorded > 0 && (self.barrier.is_some() || self.ask_first)
     }
 
+    /// What waits for its retry holds up all that is younger, not itself.
+    pub(super) fn allows(&self, message: MessageId) -> bool {
+        self.barrier.is_none_or(|barrier| message <= barrier)
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.unrecorded == 0
     }
@@ -52,9 +57,13 @@ impl Order {
         self.unrecorded = self.unrecorded.saturating_sub(1);
     }
 
+    pub(super) fn claim_begins(&mut self) {
+        self.barrier_is_newer_than_claim = false;
+    }
+
     pub(super) fn claimed(&mut self, held_by: Option<MessageId>) {
         self.ask_first = false;
-        if !std::mem::take(&mut self.barrier_is_newer_than_claim) {
+        if !self.barrier_is_newer_than_claim {
             self.barrier = held_by;
         }
     }
