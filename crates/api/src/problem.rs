@@ -85,13 +85,6 @@ impl Problem {
         wrong.problem()
     }
 
-    /// One wrong parameter of the query.
-    pub(crate) fn query(parameter: &str, rule: impl Into<String>) -> Self {
-        let mut wrong = Wrong::in_query();
-        wrong.add(parameter, rule);
-        wrong.problem()
-    }
-
     /// One wrong parameter of the path.
     pub(crate) fn path(parameter: &str, rule: impl Into<String>) -> Self {
         let mut wrong = Wrong { place: "path", errors: Vec::new() };

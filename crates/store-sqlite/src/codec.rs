@@ -217,9 +217,11 @@ pub(crate) fn encode_attempt(attempt: &Attempt, into: &mut Vec<u8>) {
     extend(&(facts, outcome), into);
 }
 
+type OwnedOutcome = OutcomeFacts<String, Vec<(String, String)>>;
+
 pub(crate) fn decode_attempt(bytes: &[u8]) -> Result<Attempt, Unreadable> {
     let bytes = split_version("attempt", ATTEMPT_VERSION, bytes)?;
-    let (facts, outcome): (AttemptFacts<String>, OutcomeFacts<String, Vec<(String, String)>>) =
+    let (facts, outcome): (AttemptFacts<String>, OwnedOutcome) =
         postcard::from_bytes(bytes).map_err(|error| unreadable("attempt", error))?;
     let response = |status_code, headers, body| AttemptOutcome::Response(ResponseRecord { status_code, headers, body });
     let outcome = match outcome {

@@ -156,13 +156,15 @@ impl CommandQueue {
     }
 }
 
+pub(crate) type ChangeInMemory = Box<dyn FnOnce(&Shared) + Send>;
+
 /// What an operation returns where it succeeded.
 pub(crate) struct Written<T> {
     pub(crate) value: T,
     /// What changes in memory by it, after the commit and before the answer.
-    pub(crate) apply: Option<Box<dyn FnOnce(&Shared) + Send>>,
+    pub(crate) apply: Option<ChangeInMemory>,
     /// What is taken back in memory if the commit fails after all.
-    pub(crate) undo: Option<Box<dyn FnOnce(&Shared) + Send>>,
+    pub(crate) undo: Option<ChangeInMemory>,
 }
 
 impl<T> Written<T> {

@@ -268,9 +268,9 @@ fn scan<T, C: Clone>(
             }
             looked_at += 1;
             if ascending {
-                span.lowest = entry.0 + 1
+                span.lowest = entry.0 + 1;
             } else {
-                span.highest = entry.0.saturating_sub(1)
+                span.highest = entry.0.saturating_sub(1);
             }
             if let Some(item) = load_matching(entry)? {
                 if found.items.len() == page.limit {
@@ -335,7 +335,7 @@ fn one_attempt(connection: &Connection, key: DeliveryKey, id: AttemptId) -> Resu
             .query_row(params![raw_message, raw_endpoint, id.row().as_i64()], |row| row.get(0))
             .optional()?,
     };
-    Ok(data.map(|data| Ok::<_, StoreError>(StoredAttempt { id, key, attempt: decode_attempt(&data)? })).transpose()?)
+    data.map(|data| Ok(StoredAttempt { id, key, attempt: decode_attempt(&data)? })).transpose()
 }
 
 fn expunge_attempt(connection: &Connection, message: MessageId, id: AttemptId) -> Result<bool, StoreError> {

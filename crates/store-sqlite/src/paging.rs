@@ -4,7 +4,7 @@ use hookpost_store::page::Cursor;
 use hookpost_store::{Listed, Order, PageRequest};
 
 /// One walk along a list: from where (exclusive), in which direction, and how many items at most.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Walk<C> {
     pub(crate) from: Option<C>,
     pub(crate) ascending: bool,

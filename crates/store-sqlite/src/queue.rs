@@ -46,7 +46,7 @@ impl Queue for SqliteStore {
     }
 
     async fn lanes(&self) -> Result<Vec<LaneState>, Unavailable> {
-        self.read(|connection, shared| lanes(connection, shared)).await
+        self.read(lanes).await
     }
 
     async fn send_again(&self, deliveries: Vec<DeliveryKey>, now: Timestamp) -> Result<usize, Unavailable> {

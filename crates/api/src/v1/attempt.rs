@@ -196,20 +196,20 @@ pub(crate) async fn count_by_endpoint(
         if count >= COUNTED_MAX {
             return Ok(Json(CountOut { count: COUNTED_MAX, approximated: count > COUNTED_MAX || !scanned.done }));
         }
-        page = next_page(asked, &scanned, backwards);
+        page = next_page(&asked, &scanned, backwards);
     }
     Ok(Json(CountOut { count, approximated: false }))
 }
 
 fn next_page(
-    asked: PageRequest<AttemptId>,
+    asked: &PageRequest<AttemptId>,
     scanned: &ScannedPage<StoredAttempt, AttemptId>,
     backwards: bool,
 ) -> Option<PageRequest<AttemptId>> {
     use hookpost_store::Cursor::{After, Before};
     let farthest = if backwards { scanned.items.first() } else { scanned.items.last() };
     let at = scanned.next.or(farthest.map(|attempt| attempt.id)).filter(|_| !scanned.done)?;
-    Some(PageRequest { cursor: Some(if backwards { Before(at) } else { After(at) }), ..asked })
+    Some(PageRequest { cursor: Some(if backwards { Before(at) } else { After(at) }), ..asked.clone() })
 }
 
 pub(crate) async fn get(State(api): State<Api>, caller: Caller, Path(path): Path<AttemptPath>) -> Result<Json<MessageAttemptOut>, Problem> {
