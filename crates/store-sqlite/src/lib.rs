@@ -11,6 +11,7 @@ mod backup;
 mod cache;
 mod cancel;
 mod catalog;
+mod checkpoint;
 mod claim;
 mod codec;
 mod command;
@@ -52,6 +53,7 @@ pub use backup::{BackupError, BackupProgress, OnProgress, RestoreError, restore}
 pub use error::OpenError;
 
 use crate::cache::CatalogCache;
+use crate::checkpoint::Checkpoints;
 use crate::command::{Command, Completed};
 use crate::error::StoreError;
 use crate::lock::DataDirLock;
@@ -132,7 +134,8 @@ impl SqliteStore {
         }
         let no_thread = |error: std::io::Error| OpenError::DataDir { data_dir: data_dir.clone(), why: error.to_string() };
         let readers = Readers::start(&shared).map_err(no_thread)?;
-        let writer = Writer::new(Arc::clone(&shared), recovered.next_seq, recovered.flush);
+        let checkpoints = Checkpoints::start(&shared.file).map_err(no_thread)?;
+        let writer = Writer::new(Arc::clone(&shared), recovered.next_seq, recovered.flush, checkpoints);
         let writer = std::thread::Builder::new()
             .name("store-write".to_owned())
             .spawn(move || writer.run_to_the_end(connection))

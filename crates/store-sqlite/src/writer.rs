@@ -15,6 +15,7 @@ use hookpost_store::{CommitFacts, Unavailable};
 use rusqlite::{Connection, Statement, params};
 
 use crate::backup::RunningBackup;
+use crate::checkpoint::Checkpoints;
 use crate::command::{Command, Completed, EndedLease, Finish, OPERATIONS_PER_COMMIT_MAX, OperationFailed, WriteContext};
 use crate::error::StoreError;
 use crate::flush::{Flush, Flushed};
@@ -22,11 +23,6 @@ use crate::leases::Persist;
 use crate::shared::Shared;
 use crate::tail::{Frozen, Journal};
 use crate::{FastHash, intake, queue, schema};
-
-/// Small checkpoints keep the longest commit short; they come after the answers.
-const CHECKPOINT_PAGES: i32 = 1000;
-/// Where readers keep a checkpoint from finishing for so long that the log has grown to this, the writer waits for them.
-const WAL_PAGES_MAX: i32 = 16_384;
 
 thread_local! {
     /// Set by SQLite's hook within COMMIT, read by the same thread after it.
@@ -71,8 +67,7 @@ pub(crate) struct Writer {
     scratch: Scratch,
     /// Why the last batch failed, so that it is logged once and not for every message.
     failing: Option<String>,
-    /// How much of the log is in the database already.
-    checkpointed_pages: i32,
+    checkpoints: Checkpoints,
 }
 
 /// What a batch did so far, to be made true in memory after the commit.
@@ -91,8 +86,8 @@ enum Exit {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, next_seq: i64, flush: Flush) -> Self {
-        Self { shared, next_seq, flush, scratch: Scratch::default(), failing: None, checkpointed_pages: 0 }
+    pub(crate) fn new(shared: Arc<Shared>, next_seq: i64, flush: Flush, checkpoints: Checkpoints) -> Self {
+        Self { shared, next_seq, flush, scratch: Scratch::default(), failing: None, checkpoints }
     }
 
     /// If the writer should panic, nobody waits for it for ever: the store is closed.
@@ -120,10 +115,7 @@ impl Writer {
                 },
             }
         }
-        // A tidy file: everything in the database, an empty log. Not needed for anything.
-        if let Err(error) = checkpoint(&connection, "TRUNCATE") {
-            tracing::debug!(%error, "the last checkpoint was not made");
-        }
+        self.checkpoints.finish(&connection);
     }
 
     fn serve(&mut self, connection: &Connection, backup: Option<&RunningBackup<'_, '_>>) -> Exit {
@@ -150,7 +142,7 @@ impl Writer {
                     self.fail(commands, &Unavailable("the database is being opened again".to_owned()));
                     return Exit::Reopen;
                 }
-                self.checkpoint_if_large(connection);
+                self.checkpoints.after_commit(connection, WAL_PAGES.get(), &self.shared.reader_gate);
             }
             match backup {
                 Some(backup) => {
@@ -336,43 +328,12 @@ impl Writer {
             self.fail(commands, why);
         }
     }
-
-    fn checkpoint_if_large(&mut self, connection: &Connection) {
-        let pages = WAL_PAGES.get();
-        if pages < self.checkpointed_pages {
-            // The log began anew.
-            self.checkpointed_pages = 0;
-        }
-        if pages - self.checkpointed_pages < CHECKPOINT_PAGES {
-            return;
-        }
-        let outcome = if pages < WAL_PAGES_MAX {
-            checkpoint(connection, "PASSIVE")
-        } else {
-            let _no_readers = self.shared.reader_gate.write();
-            checkpoint(connection, "RESTART")
-        };
-        // Also when it failed: the next try comes when as much again was written.
-        self.checkpointed_pages = match outcome {
-            Ok(checkpointed) => checkpointed,
-            Err(error) => {
-                tracing::warn!(%error, "a checkpoint failed; the log grows until one succeeds");
-                pages
-            }
-        };
-    }
 }
 
 impl Batch {
     fn new(persist: Persist) -> Self {
         Self { journal: Journal::new(), ended: Vec::new(), finishes: Vec::new(), persist, new_keys: HashMap::default() }
     }
-}
-
-/// Returns how many pages of the log are in the database now.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<i32> {
-    // Not by the functions for pragmas: they take this one only in another form, without a mode.
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(2))
 }
 
 /// Measures how long a commit took, for metrics: nothing is decided by it.
