@@ -36,6 +36,7 @@ TEST_ARROWS: dict[str, set[str]] = {
 WRAPPERS: dict[str, tuple[set[str], str]] = {
     "rusqlite": ({"store-sqlite"}, "the SQL driver stays under its store"),
     "tokio-postgres": ({"store-postgres"}, "the SQL driver stays under its store"),
+    "deadpool-postgres": ({"store-postgres"}, "the SQL driver stays under its store"),
     "axum": ({"api", "hookpost"}, "the web framework stays at the edge"),
     "hyper-util": ({"transport", "hookpost", "bench"}, "requests to foreign hosts go through the guarded client"),
     "ureq": ({"hookpost", "bench"}, "requests to foreign hosts go through the guarded client"),

@@ -8,7 +8,6 @@ use hookpost_store::queue::CancelFilter;
 use rusqlite::{Connection, params};
 
 use crate::claim::{delivery_state, manual_at};
-use crate::codec::{decode_delivery, encode_delivery, message_id};
 use crate::command::{Failed, WriteContext, Written};
 use crate::error::StoreError;
 use crate::messages;
@@ -16,6 +15,7 @@ use crate::posting::{self, Span};
 use crate::queue::{delete_due, delete_manual};
 use crate::shared::Shared;
 use crate::tail::{Counted, ListKind};
+use hookpost_store::codec::{decode_delivery, encode_delivery, message_id};
 
 /// Due rows are chosen from in the order of their messages, within the first so many by time.
 const DUE_ROWS_MAX: i64 = 20_000;

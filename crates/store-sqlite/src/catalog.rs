@@ -15,12 +15,12 @@ use hookpost_store::{ApplicationView, Catalog, Change, Listed, PageRequest, Refe
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
 use crate::SqliteStore;
-use crate::cache::{EventTypes, Loading};
 use crate::command::{Failed, WriteContext, Written};
 use crate::error::StoreError;
 use crate::paging::{Walk, list};
 use crate::shared::Shared;
 use crate::{counters, rows, tasks};
+use hookpost_store::cache::{EventTypes, Loading};
 
 type Refusal = Failed<WriteError>;
 
@@ -88,7 +88,7 @@ impl Catalog for SqliteStore {
                         application.id.row().as_i64(),
                         application.org.as_str(),
                         application.uid.as_ref().map(|uid| uid.as_str()),
-                        rows::to_json(&application)?
+                        hookpost_store::rows::to_json(&application)?
                     ],
                 )?;
                 // Not cached yet: the first who asks loads it. A load under way would keep its absence.
@@ -106,7 +106,7 @@ impl Catalog for SqliteStore {
                 context.connection.prepare_cached("UPDATE application SET uid = ?2, data = ?3 WHERE id = ?1")?.execute(params![
                     id.row().as_i64(),
                     application.uid.as_ref().map(|uid| uid.as_str()),
-                    rows::to_json(&application)?
+                    hookpost_store::rows::to_json(&application)?
                 ])?;
                 let changed = application.clone();
                 Ok(Written::and(application, move |shared| {
@@ -164,7 +164,7 @@ impl Catalog for SqliteStore {
                     return refuse(WriteError::LimitReached(format!("an application has at most {max} endpoints")));
                 }
                 check_endpoint_uid(connection, &endpoint)?;
-                let (data, sealed) = rows::encode_endpoint(&context.shared.vault, &endpoint)?;
+                let (data, sealed) = hookpost_store::rows::encode_endpoint(&context.shared.vault, &endpoint)?;
                 connection
                     .prepare_cached("INSERT INTO endpoint (id, application, uid, data, sealed) VALUES (?1, ?2, ?3, ?4, ?5)")?
                     .execute(params![
@@ -188,7 +188,7 @@ impl Catalog for SqliteStore {
                 };
                 change(&mut endpoint).map_err(|refusal| Refusal::Refused(refusal.into()))?;
                 check_endpoint_uid(context.connection, &endpoint)?;
-                let (data, sealed) = rows::encode_endpoint(vault, &endpoint)?;
+                let (data, sealed) = hookpost_store::rows::encode_endpoint(vault, &endpoint)?;
                 context
                     .connection
                     .prepare_cached("UPDATE endpoint SET uid = ?2, data = ?3, sealed = ?4 WHERE id = ?1")?
@@ -250,7 +250,7 @@ impl Catalog for SqliteStore {
                 let inserted = context
                     .connection
                     .prepare_cached("INSERT OR IGNORE INTO event_type (org, name, data) VALUES (?1, ?2, ?3)")?
-                    .execute(params![event_type.org.as_str(), event_type.name.as_str(), rows::to_json(&event_type)?])?;
+                    .execute(params![event_type.org.as_str(), event_type.name.as_str(), hookpost_store::rows::to_json(&event_type)?])?;
                 if inserted == 0 {
                     return refuse(WriteError::Conflict { field: "name" });
                 }
@@ -277,7 +277,7 @@ impl Catalog for SqliteStore {
                 context.connection.prepare_cached("UPDATE event_type SET data = ?3 WHERE org = ?1 AND name = ?2")?.execute(params![
                     org.as_str(),
                     name,
-                    rows::to_json(&event_type)?
+                    hookpost_store::rows::to_json(&event_type)?
                 ])?;
                 let changed = Arc::new(event_type.clone());
                 Ok(Written::and(event_type, move |shared| {
@@ -335,7 +335,7 @@ impl Catalog for SqliteStore {
                 context
                     .connection
                     .prepare_cached("INSERT INTO api_key (id, org, key_sha256, data) VALUES (?1, ?2, ?3, ?4)")?
-                    .execute(params![key.id.row().as_i64(), key.org.as_str(), key.key_sha256, rows::to_json(&key)?])?;
+                    .execute(params![key.id.row().as_i64(), key.org.as_str(), key.key_sha256, hookpost_store::rows::to_json(&key)?])?;
                 Ok(Written::and((), move |shared| shared.catalog.forget_api_key(key.key_sha256)))
             })
             .await
@@ -366,7 +366,11 @@ impl Catalog for SqliteStore {
                         "INSERT INTO revocation (target, at_ms, forget_at_ms) VALUES (?1, ?2, ?3)
                          ON CONFLICT DO UPDATE SET at_ms = max(at_ms, ?2), forget_at_ms = max(forget_at_ms, ?3)",
                     )?
-                    .execute(params![rows::to_json(&revocation.target)?, at.unix_ms() as i64, forget_at.unix_ms() as i64])?;
+                    .execute(params![
+                        hookpost_store::rows::to_json(&revocation.target)?,
+                        at.unix_ms() as i64,
+                        forget_at.unix_ms() as i64
+                    ])?;
                 Ok(Written::and((), move |shared| {
                     let mut revocations = shared.catalog.revocations.write();
                     let known = revocations.entry(revocation.target).or_insert((at, forget_at));

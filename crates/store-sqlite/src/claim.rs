@@ -12,13 +12,13 @@ use hookpost_store::queue::ClaimRequest;
 use hookpost_store::{Claimed, LeaseId, LeasedDelivery};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::codec::{decode_delivery_state, message_id, time, trigger_number, trigger_of_number};
 use crate::error::StoreError;
 use crate::leases::{Candidate, Confirmed, Origin};
 use crate::messages;
 use crate::posting::{self, Span};
 use crate::shared::Shared;
 use crate::tail::ListKind;
+use hookpost_store::codec::{decode_delivery_state, message_id, time, trigger_number, trigger_of_number};
 
 /// Candidates that are looked at together.
 const CHUNK_CANDIDATES_MAX: usize = 256;

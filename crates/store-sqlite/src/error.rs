@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use hookpost_store::rows::RowError;
 use hookpost_store::vault::WrongMasterKey;
 use hookpost_store::{AcceptError, Unavailable, WriteError};
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
-use crate::codec::Unreadable;
+use hookpost_store::codec::Unreadable;
 
 /// Why the store could not be opened; each says what to do.
 #[derive(Debug, Error)]
@@ -47,11 +48,7 @@ pub(crate) enum StoreError {
     #[error("{}", sentence(.0))]
     Sqlite(#[from] rusqlite::Error),
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-    #[error(transparent)]
-    WrongMasterKey(#[from] WrongMasterKey),
-    #[error("a stored row cannot be read: {0}")]
-    Json(#[from] serde_json::Error),
+    Row(#[from] RowError),
 }
 
 impl StoreError {
@@ -74,7 +71,7 @@ impl StoreError {
                         | ErrorCode::FileLockingProtocolFailed
                 )
             ),
-            Self::Unreadable(_) | Self::WrongMasterKey(_) | Self::Json(_) => false,
+            Self::Row(_) => false,
         }
     }
 
@@ -92,8 +89,20 @@ impl StoreError {
                         | ErrorCode::FileLockingProtocolFailed
                 )
             ),
-            Self::Unreadable(_) | Self::WrongMasterKey(_) | Self::Json(_) => false,
+            Self::Row(_) => false,
         }
+    }
+}
+
+impl From<Unreadable> for StoreError {
+    fn from(error: Unreadable) -> Self {
+        Self::Row(error.into())
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Row(error.into())
     }
 }
 
@@ -101,7 +110,7 @@ impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Sqlite(error) => Self::Database(error),
-            StoreError::WrongMasterKey(error) => Self::WrongMasterKey(error),
+            StoreError::Row(RowError::WrongMasterKey(error)) => Self::WrongMasterKey(error),
             other => Self::Damaged(other.to_string()),
         }
     }

@@ -15,13 +15,13 @@ use hookpost_store::{History, Listed, Order, PageRequest, Reference, Unavailable
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::SqliteStore;
-use crate::codec::{decode_attempt, decode_delivery, encode_attempt, encode_delivery, endpoint_id, message_id};
 use crate::command::{Failed, Written};
 use crate::error::StoreError;
 use crate::posting::{self, Span};
 use crate::shared::Shared;
 use crate::tail::{Counts, Entry, ListKind, minute_of};
 use crate::{counters, messages, retention};
+use hookpost_store::codec::{decode_attempt, decode_delivery, encode_attempt, encode_delivery, endpoint_id, message_id};
 
 /// Ids that are read from a list at a time.
 const CHUNK: usize = 256;
@@ -85,7 +85,7 @@ impl History for SqliteStore {
             let mut statement = snapshot.prepare_cached("SELECT endpoint, data FROM delivery WHERE message = ?1")?;
             let mut found = statement.query([message.row().as_i64()])?;
             while let Some(row) = found.next()? {
-                let state = crate::codec::decode_delivery_state(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+                let state = hookpost_store::codec::decode_delivery_state(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
                 rows.insert(endpoint_id(row.get(0)?), Some(state));
             }
             let rows = rows.into_iter().map(|(endpoint, row)| (endpoint, as_seen(shared, DeliveryKey { message, endpoint }, row)));

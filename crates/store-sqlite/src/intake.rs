@@ -11,12 +11,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
 use crate::SqliteStore;
-use crate::codec::{encode_delivery, encode_header, message_id, time, trigger_number};
 use crate::command::{AcceptCommand, Command, Failed, Written};
 use crate::error::{StoreError, closed};
 use crate::leases::Leases;
 use crate::shared::Shared;
 use crate::writer::{Batch, HotStatements, Scratch};
+use hookpost_store::codec::{encode_delivery, encode_header, message_id, time, trigger_number};
 
 #[async_trait]
 impl Intake for SqliteStore {

@@ -8,12 +8,10 @@
 //! - Memory follows the disk: it changes after the commit, or not at all.
 
 mod backup;
-mod cache;
 mod cancel;
 mod catalog;
 mod checkpoint;
 mod claim;
-mod codec;
 mod command;
 mod counters;
 mod error;
@@ -52,7 +50,6 @@ use rusqlite::Connection;
 pub use backup::{BackupError, BackupProgress, OnProgress, RestoreError, restore};
 pub use error::OpenError;
 
-use crate::cache::CatalogCache;
 use crate::checkpoint::Checkpoints;
 use crate::command::{Command, Completed};
 use crate::error::StoreError;
@@ -61,6 +58,7 @@ use crate::readers::Readers;
 use crate::schema::meta;
 use crate::shared::{Completions, RunLimits, Shared};
 use crate::writer::Writer;
+use hookpost_store::cache::CatalogCache;
 
 pub(crate) type FastHash = foldhash::fast::RandomState;
 

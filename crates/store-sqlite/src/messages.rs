@@ -3,8 +3,8 @@
 use hookpost_domain::{ApplicationId, Message, MessageId, RowId};
 use rusqlite::Connection;
 
-use crate::codec::decode_message;
 use crate::error::StoreError;
+use hookpost_store::codec::decode_message;
 
 /// With its payload.
 pub(crate) fn load(connection: &Connection, id: MessageId) -> Result<Option<Message>, StoreError> {

@@ -7,8 +7,8 @@ use parking_lot::RwLock;
 use rusqlite::Connection;
 
 use crate::StoreError;
-use crate::codec::{Unreadable, put_varint, take_varint};
 use crate::tail::{Entry, ListKind, Tails};
+use hookpost_store::codec::{Unreadable, put_varint, take_varint};
 
 /// Enough for short keys and few rows, little enough to decode for a page of fifty.
 pub(crate) const BLOCK_ENTRIES_MAX: usize = 512;

@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 use crate::SqliteStore;
 use crate::cancel;
 use crate::claim;
-use crate::codec::{decode_delivery, encode_attempt, encode_delivery, endpoint_id, trigger_number};
 use crate::command::{Command, EndedLease, Failed, RecordCommand, WriteContext, Written};
 use crate::error::{StoreError, closed};
 use crate::intake::insert_due;
@@ -23,6 +22,7 @@ use crate::rows;
 use crate::shared::Shared;
 use crate::tail::Counted;
 use crate::writer::{Batch, HotStatements, Scratch};
+use hookpost_store::codec::{decode_delivery, encode_attempt, encode_delivery, endpoint_id, trigger_number};
 
 #[async_trait]
 impl Queue for SqliteStore {
@@ -167,7 +167,7 @@ fn write_one(
     if let Some(health) = record.health {
         connection
             .prepare_cached("INSERT OR REPLACE INTO health (endpoint, data) VALUES (?1, ?2)")?
-            .execute(params![raw_endpoint, rows::to_json(&health)?])?;
+            .execute(params![raw_endpoint, hookpost_store::rows::to_json(&health)?])?;
     }
     let from = Counted::of(lease.state, lease.progress);
     batch.journal.transition(record.key, lease.created_at, attempt, from, Counted::of(state, progress));
@@ -281,7 +281,7 @@ fn lanes(connection: &Connection, shared: &Shared) -> Result<Vec<LaneState>, Sto
         let next_due = claim::next_due(connection, shared, endpoint, None)?;
         let ready = shared.leases.lock().backlog_from(endpoint).is_some();
         if ready || next_due.is_some() || health != Health::default() {
-            lanes.push(LaneState { application, endpoint, ready, next_due, health });
+            lanes.push(LaneState { application, endpoint, ready, next_due, health, elsewhere: false });
         }
     }
     Ok(lanes)

@@ -9,7 +9,6 @@ use rusqlite::{Connection, params};
 
 use crate::OpenError;
 use crate::claim::delivery_state;
-use crate::codec::{endpoint_id, message_id, time};
 use crate::error::StoreError;
 use crate::flush::Flush;
 use crate::leases::Leases;
@@ -17,6 +16,7 @@ use crate::messages;
 use crate::rows;
 use crate::schema::meta;
 use crate::tail::{Frozen, Tails};
+use hookpost_store::codec::{endpoint_id, message_id, time};
 
 #[derive(Debug)]
 pub(crate) struct Recovered {

@@ -13,7 +13,6 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::SqliteStore;
 use crate::claim;
-use crate::codec::{decode_delivery_state, endpoint_id, message_id, time, trigger_of_number};
 use crate::command::{Failed, WriteContext, Written};
 use crate::error::StoreError;
 use crate::messages;
@@ -21,6 +20,7 @@ use crate::posting::{decode_block, encode_block};
 use crate::queue::{delete_due, delete_manual};
 use crate::shared::Shared;
 use crate::tail::{Counted, Entry, ListKind, minute_of};
+use hookpost_store::codec::{decode_delivery_state, endpoint_id, message_id, time, trigger_of_number};
 
 /// Rows of lists, counters, keys and the like that one call removes.
 const SWEPT_ROWS_MAX: i64 = 500;

@@ -1,55 +1,16 @@
-//! Rows of the catalogue: JSON, so that fields can be added; what must not be readable is sealed apart from the rest.
+//! Rows of the catalogue, as they are read from the file.
 
 use hookpost_domain::{Application, ApplicationId, Endpoint, EndpointId, RowId};
+use hookpost_store::rows::{decode_endpoint, from_json};
 use hookpost_store::vault::Vault;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
-use crate::codec::Unreadable;
 use crate::error::StoreError;
-
-/// Keys of an endpoint that hold secrets: the signing secrets, and the values of custom headers (often tokens).
-const SEALED_KEYS: [&str; 2] = ["secrets", "headers"];
-
-pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    Ok(serde_json::to_vec(value)?)
-}
-
-pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    Ok(serde_json::from_slice(bytes)?)
-}
 
 /// The first column as JSON.
 pub(crate) fn json_column<T: DeserializeOwned>(row: &Row<'_>) -> Result<T, StoreError> {
-    from_json(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)
-}
-
-fn endpoint_context(id: EndpointId) -> Vec<u8> {
-    [b"endpoint:".as_slice(), &id.row().raw().to_be_bytes()].concat()
-}
-
-/// The readable part and the sealed one.
-pub(crate) fn encode_endpoint(vault: &Vault, endpoint: &Endpoint) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
-    let Value::Object(mut open) = serde_json::to_value(endpoint)? else {
-        return Err(Unreadable { what: "endpoint", why: "it is not an object".to_owned() }.into());
-    };
-    let mut secret = Map::new();
-    for key in SEALED_KEYS {
-        if let Some(value) = open.remove(key) {
-            secret.insert(key.to_owned(), value);
-        }
-    }
-    let sealed = vault.seal(&endpoint_context(endpoint.id), &to_json(&secret)?);
-    Ok((to_json(&open)?, sealed))
-}
-
-pub(crate) fn decode_endpoint(vault: &Vault, id: EndpointId, data: &[u8], sealed: &[u8]) -> Result<Endpoint, StoreError> {
-    let mut endpoint: Map<String, Value> = from_json(data)?;
-    let secret: Map<String, Value> = from_json(&vault.open(&endpoint_context(id), sealed)?)?;
-    endpoint.extend(secret);
-    Ok(serde_json::from_value(Value::Object(endpoint))?)
+    Ok(from_json(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?)
 }
 
 pub(crate) fn application(connection: &Connection, id: ApplicationId) -> Result<Option<Application>, StoreError> {
@@ -69,7 +30,7 @@ pub(crate) fn endpoint(
     connection
         .prepare_cached("SELECT data, sealed FROM endpoint WHERE id = ?1 AND application = ?2")?
         .query_row(params![id.row().as_i64(), application.row().as_i64()], |row| {
-            Ok(decode_endpoint(vault, id, row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?))
+            Ok(decode_endpoint(vault, id, row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?).map_err(StoreError::from))
         })
         .optional()?
         .transpose()

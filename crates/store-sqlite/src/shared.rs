@@ -13,12 +13,12 @@ use hookpost_store::vault::Vault;
 use parking_lot::{Mutex, RwLock};
 
 use crate::backup::BackupRequest;
-use crate::cache::CatalogCache;
 use crate::command::{CommandQueue, Completed};
 use crate::flush::ROWS_PER_SLICE;
 use crate::leases::Leases;
 use crate::retention::Sweep;
 use crate::tail::{TAIL_WEIGHT_MAX, Tails};
+use hookpost_store::cache::CatalogCache;
 
 /// Locks are taken in the order `leases`, `tails`, and never across a statement.
 #[derive(Debug)]

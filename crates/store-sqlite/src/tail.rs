@@ -11,7 +11,7 @@ use hookpost_domain::{AttemptId, DeliveryKey, DeliveryState, EndpointId, Message
 use hookpost_store::IdempotencyKey;
 
 use crate::FastHash;
-use crate::codec::{Unreadable, put_varint, take_byte, take_varint};
+use hookpost_store::codec::{Unreadable, put_varint, take_byte, take_varint};
 
 /// List entries and keys that a tail has when it is frozen: enough for long runs, few enough to be replayed in milliseconds at open.
 pub(crate) const TAIL_WEIGHT_MAX: usize = 128 << 10;

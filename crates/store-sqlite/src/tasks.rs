@@ -14,7 +14,7 @@ pub(crate) fn create(context: &mut WriteContext<'_>, task: &BackgroundTask) -> R
         task.org.as_str(),
         task.status.as_str(),
         task.work.kind(),
-        rows::to_json(task)?
+        hookpost_store::rows::to_json(task)?
     ])?;
     Ok(Written::new(()))
 }
@@ -29,7 +29,7 @@ pub(crate) fn update(
     context.connection.prepare_cached("UPDATE task SET status = ?2, data = ?3 WHERE id = ?1")?.execute(params![
         id.row().as_i64(),
         task.status.as_str(),
-        rows::to_json(&task)?
+        hookpost_store::rows::to_json(&task)?
     ])?;
     Ok(Written::new(task))
 }

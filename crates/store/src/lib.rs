@@ -10,7 +10,9 @@
 //!
 //! A store never decides: states, schedules and routings come in decided by `hookpost-domain`.
 
+pub mod cache;
 pub mod catalog;
+pub mod codec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod history;
@@ -18,6 +20,7 @@ pub mod intake;
 pub mod memory;
 pub mod page;
 pub mod queue;
+pub mod rows;
 pub mod vault;
 
 use std::sync::Arc;

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use hookpost_domain::delivery::Transition;
 use hookpost_domain::health::Health;
 use hookpost_domain::{
-    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, Timestamp, Trigger,
+    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, TaskId, Timestamp,
+    Trigger,
 };
 
 use crate::Unavailable;
@@ -15,6 +16,22 @@ use crate::Unavailable;
 /// the store keeps the group as backlog, as if it had been released.
 pub type ReadySender = tokio::sync::mpsc::Sender<Vec<LeasedDelivery>>;
 pub type ReadyReceiver = tokio::sync::mpsc::Receiver<Vec<LeasedDelivery>>;
+
+/// Where a store that is shared by several nodes says what happened without a call of this one. Small: a store that cannot send keeps its news and
+/// tries again. The embedded stores have none.
+pub type NewsSender = tokio::sync::mpsc::Sender<News>;
+pub type NewsReceiver = tokio::sync::mpsc::Receiver<News>;
+
+/// What an engine learns of the other nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Something can be claimed of these endpoints, or their health or who serves them has changed.
+    Lanes(Vec<LaneState>),
+    /// This node was silent for so long that others have taken over: nothing that it holds may be attempted any more.
+    LeasesLost,
+    /// A background task was created, changed, or left by its node.
+    Tasks,
+}
 
 #[async_trait]
 pub trait Queue: Send + Sync + std::fmt::Debug {
@@ -28,6 +45,17 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// Writes attempts and new states in one transaction and ends the leases, except where the lease was lost: those records change nothing. On
     /// `Unavailable` nothing was written and all leases still hold: the caller, who shares the records, tries again. One answer per record, in their order.
     async fn record(&self, records: Arc<Vec<Record>>, now: Timestamp) -> Result<Vec<Recorded>, Unavailable>;
+
+    /// Whether the leases of this node hold at this moment: asked before each attempt. Never answers yes for longer than other nodes wait before they
+    /// take over.
+    fn holds_leases(&self) -> bool {
+        true
+    }
+
+    /// Makes this node the one that works on a background task, if no living node does. Asked again before each page of it.
+    async fn take_task(&self, _task: TaskId) -> Result<bool, Unavailable> {
+        Ok(true)
+    }
 
     /// Every endpoint that has something to do now or later, or whose health is not the default. Asked at start, and after the ready channel was full.
     async fn lanes(&self) -> Result<Vec<LaneState>, Unavailable>;
@@ -101,6 +129,8 @@ pub struct Claimed {
     pub next_due: Option<Timestamp>,
     /// Ordered endpoints only: the oldest message that was attempted and is not yet due; nothing younger was handed out.
     pub held_by: Option<MessageId>,
+    /// This node serves the endpoint from now on: its health as another left it.
+    pub taken_over: Option<Health>,
 }
 
 /// The end of a lease.
@@ -133,6 +163,8 @@ pub struct LaneState {
     pub ready: bool,
     pub next_due: Option<Timestamp>,
     pub health: Health,
+    /// Another node serves it (one node does where there is an order, a limit or an open circuit to keep): nothing of it may be held here.
+    pub elsewhere: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

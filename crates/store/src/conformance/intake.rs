@@ -226,7 +226,8 @@ pub async fn a_full_channel_leaves_a_backlog(harness: &mut dyn Harness) {
         assert_eq!(next_group(harness).await[0].key.message, *id);
     }
     let lanes = harness.store().lanes().await.unwrap();
-    let expected = LaneState { application: scene.application, endpoint, ready: true, next_due: None, health: Default::default() };
+    let expected =
+        LaneState { application: scene.application, endpoint, ready: true, next_due: None, health: Default::default(), elsewhere: false };
     assert_eq!(lanes, [expected]);
     assert_eq!(messages_of(&claim(harness.store(), endpoint, NOW).await), ids[READY_GROUPS..]);
     accept_leased(harness, scene.message(), NOW).await;

@@ -206,7 +206,14 @@ pub async fn what_was_recorded_survives_a_crash(harness: &mut dyn Harness) {
     assert_eq!((stored.key, Some(stored.attempt)), (leased[0].key, failed.attempt));
     assert_eq!(state_of(store, leased[1].key).await, DeliveryState::Delivered);
     assert!(claim(store, leased[1].key.endpoint, at(99)).await.deliveries.is_empty());
-    let lane = LaneState { application: scene.application, endpoint: leased[0].key.endpoint, ready: false, next_due: Some(at(10)), health };
+    let lane = LaneState {
+        application: scene.application,
+        endpoint: leased[0].key.endpoint,
+        ready: false,
+        next_due: Some(at(10)),
+        health,
+        elsewhere: false,
+    };
     assert_eq!(store.lanes().await.unwrap(), [lane]);
     let again = claim(store, leased[0].key.endpoint, at(10)).await.deliveries.remove(0);
     assert_eq!((again.state, again.progress), (failed.transition.state, failed.transition.progress));
@@ -308,6 +315,7 @@ pub async fn lanes_are_found_again_at_start(harness: &mut dyn Harness) {
         ready,
         next_due,
         health,
+        elsewhere: false,
     };
     let healthy = Health::default();
     // Number 4 was leased when the process died, so it waits for its first attempt.

@@ -62,6 +62,7 @@ impl Queue for MemoryStore {
                 ready: lane.has_backlog(),
                 next_due: lane.timed().map(|(at, ..)| at).next(),
                 health: lane.health,
+                elsewhere: false,
             })
             .collect())
     }

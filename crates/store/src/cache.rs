@@ -1,4 +1,4 @@
-//! The catalogue in memory: what every message asks for. Filled by reads, patched by the writer after each commit and before the change is
+//! The catalogue in memory: what every message asks for. Filled by reads, patched by whoever writes, after each commit and before the change is
 //! answered.
 //!
 //! A read that began before a change must not put its old view here after it: each load is registered, and one that was overtaken by
@@ -10,21 +10,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hookpost_domain::access::RevocationTarget;
 use hookpost_domain::{ApiKey, ApplicationId, EventType, EventTypeName, OrgId, Timestamp};
-use hookpost_store::ApplicationView;
+
 use parking_lot::{Mutex, RwLock};
 
-use crate::FastHash;
+use crate::ApplicationView;
 
 /// Applications and their endpoints, counted one each.
 const CACHED_ROWS_MAX: u64 = 200_000;
 const CACHED_ORGS_MAX: u64 = 10_000;
 const CACHED_KEYS_MAX: u64 = 10_000;
+type FastHash = foldhash::fast::RandomState;
+
 const KNOWN_APPLICATIONS_MAX: usize = 100_000;
 
-pub(crate) type EventTypes = BTreeMap<EventTypeName, Arc<EventType>>;
+pub type EventTypes = BTreeMap<EventTypeName, Arc<EventType>>;
 
 #[derive(Debug)]
-pub(crate) struct CatalogCache {
+pub struct CatalogCache {
     version: AtomicU64,
     applications: moka::sync::Cache<ApplicationId, Arc<ApplicationView>>,
     uids: moka::sync::Cache<(OrgId, String), ApplicationId>,
@@ -33,7 +35,7 @@ pub(crate) struct CatalogCache {
     /// Loads under way by ticket, without those that a change overtook.
     loading: Mutex<Loads>,
     /// Small and asked with every token: kept whole.
-    pub(crate) revocations: RwLock<HashMap<RevocationTarget, (Timestamp, Timestamp)>>,
+    pub revocations: RwLock<HashMap<RevocationTarget, (Timestamp, Timestamp)>>,
     /// For the writer, who must not wait for a view to know that an application exists.
     known_applications: Mutex<HashSet<ApplicationId, FastHash>>,
 }
@@ -56,14 +58,14 @@ impl Loads {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Loading {
+pub enum Loading {
     Application(ApplicationId),
     EventTypes(OrgId),
     ApiKey([u8; 32]),
 }
 
 impl CatalogCache {
-    pub(crate) fn new(revocations: HashMap<RevocationTarget, (Timestamp, Timestamp)>) -> Self {
+    pub fn new(revocations: HashMap<RevocationTarget, (Timestamp, Timestamp)>) -> Self {
         Self {
             version: AtomicU64::new(1),
             applications: moka::sync::Cache::builder()
@@ -79,20 +81,20 @@ impl CatalogCache {
         }
     }
 
-    pub(crate) fn version(&self) -> u64 {
+    pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
     /// Called by the writer after each change, when the caches say it.
-    pub(crate) fn changed(&self) {
+    pub fn changed(&self) {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    pub(crate) fn application(&self, id: ApplicationId) -> Option<Arc<ApplicationView>> {
+    pub fn application(&self, id: ApplicationId) -> Option<Arc<ApplicationView>> {
         self.applications.get(&id)
     }
 
-    pub(crate) fn application_of_uid(&self, org: &OrgId, uid: &str) -> Option<Arc<ApplicationView>> {
+    pub fn application_of_uid(&self, org: &OrgId, uid: &str) -> Option<Arc<ApplicationView>> {
         let id = self.uids.get(&(org.clone(), uid.to_owned()))?;
         // A uid may have been given to another since: the view says whose it is now.
         self.application(id)
@@ -100,7 +102,7 @@ impl CatalogCache {
     }
 
     /// Registers a load; to be called before the rows are read. The ticket goes to `loaded_…`.
-    pub(crate) fn begin(&self, what: Loading) -> u64 {
+    pub fn begin(&self, what: Loading) -> u64 {
         let mut loading = self.loading.lock();
         loading.last += 1;
         let ticket = loading.last;
@@ -108,7 +110,7 @@ impl CatalogCache {
         ticket
     }
 
-    pub(crate) fn loaded_application(&self, ticket: u64, id: ApplicationId, view: Option<&Arc<ApplicationView>>) {
+    pub fn loaded_application(&self, ticket: u64, id: ApplicationId, view: Option<&Arc<ApplicationView>>) {
         let mut loading = self.loading.lock();
         if loading.end(ticket)
             && let Some(view) = view
@@ -120,22 +122,22 @@ impl CatalogCache {
         }
     }
 
-    pub(crate) fn event_types(&self, org: &OrgId) -> Option<Arc<EventTypes>> {
+    pub fn event_types(&self, org: &OrgId) -> Option<Arc<EventTypes>> {
         self.event_types.get(org)
     }
 
-    pub(crate) fn loaded_event_types(&self, ticket: u64, org: &OrgId, types: &Arc<EventTypes>) {
+    pub fn loaded_event_types(&self, ticket: u64, org: &OrgId, types: &Arc<EventTypes>) {
         let mut loading = self.loading.lock();
         if loading.end(ticket) {
             self.event_types.insert(org.clone(), Arc::clone(types));
         }
     }
 
-    pub(crate) fn api_key(&self, hash: &[u8; 32]) -> Option<Arc<ApiKey>> {
+    pub fn api_key(&self, hash: &[u8; 32]) -> Option<Arc<ApiKey>> {
         self.api_keys.get(hash)
     }
 
-    pub(crate) fn loaded_api_key(&self, ticket: u64, hash: [u8; 32], key: Option<&Arc<ApiKey>>) {
+    pub fn loaded_api_key(&self, ticket: u64, hash: [u8; 32], key: Option<&Arc<ApiKey>>) {
         let mut loading = self.loading.lock();
         if loading.end(ticket)
             && let Some(key) = key
@@ -145,7 +147,7 @@ impl CatalogCache {
     }
 
     /// Changes the view of an application where it is cached; `None` removes it.
-    pub(crate) fn patch_application(&self, id: ApplicationId, patch: impl FnOnce(&mut ApplicationView) -> Option<()>) {
+    pub fn patch_application(&self, id: ApplicationId, patch: impl FnOnce(&mut ApplicationView) -> Option<()>) {
         let mut loading = self.loading.lock();
         loading.overtake(&Loading::Application(id));
         if let Some(view) = self.applications.get(&id) {
@@ -164,7 +166,7 @@ impl CatalogCache {
         self.changed();
     }
 
-    pub(crate) fn patch_event_type(&self, org: &OrgId, name: &EventTypeName, event_type: Option<&Arc<EventType>>) {
+    pub fn patch_event_type(&self, org: &OrgId, name: &EventTypeName, event_type: Option<&Arc<EventType>>) {
         let mut loading = self.loading.lock();
         loading.overtake(&Loading::EventTypes(org.clone()));
         if let Some(types) = self.event_types.get(org) {
@@ -179,7 +181,7 @@ impl CatalogCache {
         self.changed();
     }
 
-    pub(crate) fn forget_api_key(&self, hash: [u8; 32]) {
+    pub fn forget_api_key(&self, hash: [u8; 32]) {
         let mut loading = self.loading.lock();
         loading.overtake(&Loading::ApiKey(hash));
         self.api_keys.invalidate(&hash);
@@ -187,11 +189,11 @@ impl CatalogCache {
         self.changed();
     }
 
-    pub(crate) fn knows_application(&self, id: ApplicationId) -> bool {
+    pub fn knows_application(&self, id: ApplicationId) -> bool {
         self.known_applications.lock().contains(&id)
     }
 
-    pub(crate) fn remember_application(&self, id: ApplicationId) {
+    pub fn remember_application(&self, id: ApplicationId) {
         let mut known = self.known_applications.lock();
         if known.len() >= KNOWN_APPLICATIONS_MAX {
             known.clear();
@@ -199,7 +201,7 @@ impl CatalogCache {
         known.insert(id);
     }
 
-    pub(crate) fn forget_application(&self, id: ApplicationId) {
+    pub fn forget_application(&self, id: ApplicationId) {
         self.known_applications.lock().remove(&id);
     }
 }

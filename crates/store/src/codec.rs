@@ -1,5 +1,5 @@
-//! The bytes of rows. Every blob starts with a version; the shapes here are the store's own, so that the vocabulary of the domain can
-//! change without changing what old rows say.
+//! The bytes of rows, the same in every store on disk. Every blob starts with a version; the shapes here are the stores' own, so that the
+//! vocabulary of the domain can change without changing what old rows say.
 
 use bytes::Bytes;
 use hookpost_domain::delivery::{ResponseBody, ResponseRecord, TransportErrorKind};
@@ -19,9 +19,9 @@ const ATTEMPT_VERSION: u8 = 1;
 /// A row that this program cannot read: damaged, or from a newer one.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("a stored {what} cannot be read: {why}")]
-pub(crate) struct Unreadable {
-    pub(crate) what: &'static str,
-    pub(crate) why: String,
+pub struct Unreadable {
+    pub what: &'static str,
+    pub why: String,
 }
 
 fn unreadable(what: &'static str, why: impl std::fmt::Display) -> Unreadable {
@@ -65,7 +65,7 @@ struct HeaderIn {
 }
 
 /// Everything of a message but its payload.
-pub(crate) fn encode_header(message: &Message, into: &mut Vec<u8>) {
+pub fn encode_header(message: &Message, into: &mut Vec<u8>) {
     let content = &message.content;
     let header = HeaderOut {
         created_at: message.created_at,
@@ -87,12 +87,7 @@ pub(crate) fn encode_header(message: &Message, into: &mut Vec<u8>) {
     extend(&header, into);
 }
 
-pub(crate) fn decode_message(
-    id: MessageId,
-    application: ApplicationId,
-    header: &[u8],
-    payload: Option<&[u8]>,
-) -> Result<Message, Unreadable> {
+pub fn decode_message(id: MessageId, application: ApplicationId, header: &[u8], payload: Option<&[u8]>) -> Result<Message, Unreadable> {
     let bytes = split_version("message", MESSAGE_VERSION, header)?;
     let header: HeaderIn = postcard::from_bytes(bytes).map_err(|error| unreadable("message", error))?;
     let skips = header
@@ -116,14 +111,14 @@ pub(crate) fn decode_message(
 
 /// A delivery row: its state, and the last attempt as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DeliveryRow {
-    pub(crate) state: DeliveryState,
-    pub(crate) progress: Progress,
-    pub(crate) last: Option<(AttemptId, Vec<u8>)>,
+pub struct DeliveryRow {
+    pub state: DeliveryState,
+    pub progress: Progress,
+    pub last: Option<(AttemptId, Vec<u8>)>,
 }
 
 /// `last`: the id of the last attempt and its encoded form.
-pub(crate) fn encode_delivery(state: DeliveryState, progress: Progress, last: Option<(AttemptId, &[u8])>, into: &mut Vec<u8>) {
+pub fn encode_delivery(state: DeliveryState, progress: Progress, last: Option<(AttemptId, &[u8])>, into: &mut Vec<u8>) {
     into.clear();
     into.push(DELIVERY_VERSION);
     match state {
@@ -144,7 +139,7 @@ pub(crate) fn encode_delivery(state: DeliveryState, progress: Progress, last: Op
     }
 }
 
-pub(crate) fn decode_delivery(bytes: &[u8]) -> Result<DeliveryRow, Unreadable> {
+pub fn decode_delivery(bytes: &[u8]) -> Result<DeliveryRow, Unreadable> {
     let (state, progress, last) = split_delivery(bytes)?;
     let last = match last {
         [] => None,
@@ -157,7 +152,7 @@ pub(crate) fn decode_delivery(bytes: &[u8]) -> Result<DeliveryRow, Unreadable> {
 }
 
 /// Without the copy of the attempt.
-pub(crate) fn decode_delivery_state(bytes: &[u8]) -> Result<(DeliveryState, Progress), Unreadable> {
+pub fn decode_delivery_state(bytes: &[u8]) -> Result<(DeliveryState, Progress), Unreadable> {
     split_delivery(bytes).map(|(state, progress, _)| (state, progress))
 }
 
@@ -195,7 +190,7 @@ enum OutcomeFacts<S, H> {
     Error { kind: u8, message: S },
 }
 
-pub(crate) fn encode_attempt(attempt: &Attempt, into: &mut Vec<u8>) {
+pub fn encode_attempt(attempt: &Attempt, into: &mut Vec<u8>) {
     into.clear();
     into.push(ATTEMPT_VERSION);
     let facts = AttemptFacts {
@@ -219,7 +214,7 @@ pub(crate) fn encode_attempt(attempt: &Attempt, into: &mut Vec<u8>) {
 
 type OwnedOutcome = OutcomeFacts<String, Vec<(String, String)>>;
 
-pub(crate) fn decode_attempt(bytes: &[u8]) -> Result<Attempt, Unreadable> {
+pub fn decode_attempt(bytes: &[u8]) -> Result<Attempt, Unreadable> {
     let bytes = split_version("attempt", ATTEMPT_VERSION, bytes)?;
     let (facts, outcome): (AttemptFacts<String>, OwnedOutcome) =
         postcard::from_bytes(bytes).map_err(|error| unreadable("attempt", error))?;
@@ -247,7 +242,7 @@ fn extend(value: &impl Serialize, into: &mut Vec<u8>) {
     *into = postcard::to_extend(value, taken).expect("the shapes of rows can be written to memory");
 }
 
-pub(crate) fn put_varint(into: &mut Vec<u8>, mut value: u64) {
+pub fn put_varint(into: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         into.push(value as u8 | 0x80);
         value >>= 7;
@@ -255,7 +250,7 @@ pub(crate) fn put_varint(into: &mut Vec<u8>, mut value: u64) {
     into.push(value as u8);
 }
 
-pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let byte = take_byte(bytes)?;
@@ -267,33 +262,33 @@ pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-pub(crate) fn take_byte(bytes: &mut &[u8]) -> Option<u8> {
+pub fn take_byte(bytes: &mut &[u8]) -> Option<u8> {
     let (&first, rest) = bytes.split_first()?;
     *bytes = rest;
     Some(first)
 }
 
 /// Ids and times as columns have them.
-pub(crate) fn message_id(raw: i64) -> MessageId {
+pub fn message_id(raw: i64) -> MessageId {
     MessageId::from_row(RowId::from_i64(raw))
 }
 
-pub(crate) fn endpoint_id(raw: i64) -> EndpointId {
+pub fn endpoint_id(raw: i64) -> EndpointId {
     EndpointId::from_row(RowId::from_i64(raw))
 }
 
-pub(crate) fn time(unix_ms: i64) -> Timestamp {
+pub fn time(unix_ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(unix_ms as u64)
 }
 
-pub(crate) fn trigger_number(trigger: Trigger) -> u8 {
+pub fn trigger_number(trigger: Trigger) -> u8 {
     match trigger {
         Trigger::Scheduled => 0,
         Trigger::Manual => 1,
     }
 }
 
-pub(crate) fn trigger_of_number(number: u8) -> Result<Trigger, Unreadable> {
+pub fn trigger_of_number(number: u8) -> Result<Trigger, Unreadable> {
     match number {
         0 => Ok(Trigger::Scheduled),
         1 => Ok(Trigger::Manual),

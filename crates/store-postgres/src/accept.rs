@@ -1,0 +1,1 @@
+//! One group of accepted messages as one transaction: keys and event ids first, then what won.

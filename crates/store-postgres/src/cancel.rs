@@ -1,0 +1,1 @@
+//! Ending deliveries that nobody holds.

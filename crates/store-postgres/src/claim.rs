@@ -1,0 +1,1 @@
+//! Claims: `FOR UPDATE SKIP LOCKED` over the queue of one endpoint, in its order.

@@ -1,0 +1,1 @@
+//! Endpoints with something to do, for the start and for the poll.

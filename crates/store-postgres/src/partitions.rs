@@ -1,0 +1,1 @@
+//! The partitions of history: made ahead, dropped when all in them is past its time.

@@ -1,0 +1,1 @@
+//! One group of outcomes as one transaction.

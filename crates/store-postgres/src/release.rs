@@ -1,0 +1,1 @@
+//! Giving leases back.

@@ -1,0 +1,1 @@
+//! Attempts that somebody asks for by hand.
