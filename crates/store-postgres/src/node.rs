@@ -12,3 +12,9 @@ pub(crate) struct NodeLife {
     /// In the row ids.
     pub(crate) number: u8,
 }
+
+impl NodeLife {
+    pub(crate) fn holder(&self) -> i64 {
+        self.holder
+    }
+}

@@ -14,6 +14,7 @@ use hookpost_store::vault::Vault;
 use parking_lot::{Mutex, RwLock};
 
 use crate::connect::Connections;
+use crate::hints::Hints;
 use crate::leases::Leases;
 use crate::node::NodeLife;
 use crate::owners::Owned;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) node: NodeLife,
     pub(crate) leases: Mutex<Leases>,
     pub(crate) owned: Mutex<Owned>,
+    pub(crate) hints: Hints,
     pub(crate) catalog: CatalogCache,
     /// Endpoints whose health is not the default, as the database said last.
     pub(crate) unhealthy: RwLock<HashMap<EndpointId, Health>>,
