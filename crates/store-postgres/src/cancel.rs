@@ -45,7 +45,7 @@ const END_IMPLIED: &str = "
 impl EndedWithEndpoints {
     pub(crate) fn committed(self, shared: &Shared) {
         let mut leases = shared.leases.lock();
-        leases.held.retain(|key, _| !self.endpoints.contains(&key.endpoint));
+        self.endpoints.iter().for_each(|endpoint| leases.end_endpoint(*endpoint));
         drop(leases);
         let mut unhealthy = shared.unhealthy.write();
         self.endpoints.iter().for_each(|endpoint| drop(unhealthy.remove(endpoint)));

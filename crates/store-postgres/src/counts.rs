@@ -1,1 +1,88 @@
 //! Deliveries by status, endpoint and minute: one row of changes per commit, folded into sums now and then, read as both.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use hookpost_domain::task::DeliveryStatus;
+use hookpost_domain::{EndpointId, Timestamp};
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::Type;
+
+use crate::error::StoreError;
+use crate::shared::Shared;
+
+/// What one commit changes.
+#[derive(Debug, Default)]
+pub(crate) struct CountChanges {
+    changes: BTreeMap<(EndpointId, i32, u8), i32>,
+}
+
+/// As the columns of a row of `count_change`.
+#[derive(Debug, Default)]
+pub(crate) struct CountColumns {
+    pub(crate) endpoints: Vec<i64>,
+    pub(crate) minutes: Vec<i32>,
+    pub(crate) statuses: Vec<i16>,
+    pub(crate) changes: Vec<i32>,
+}
+
+const INSERT: &str = "INSERT INTO hookpost.count_change (endpoints, minutes, statuses, changes) VALUES ($1, $2, $3, $4)";
+
+/// Minutes since 1970.
+pub(crate) fn minute_of(time: Timestamp) -> i32 {
+    (time.unix_seconds() / 60) as i32
+}
+
+impl CountChanges {
+    /// `created_at`: of the message.
+    pub(crate) fn add(&mut self, endpoint: EndpointId, created_at: Timestamp, status: DeliveryStatus, change: i32) {
+        *self.changes.entry((endpoint, minute_of(created_at), status.code())).or_default() += change;
+    }
+
+    pub(crate) fn moved(&mut self, endpoint: EndpointId, created_at: Timestamp, from: DeliveryStatus, to: DeliveryStatus) {
+        if from != to {
+            self.add(endpoint, created_at, from, -1);
+            self.add(endpoint, created_at, to, 1);
+        }
+    }
+
+    pub(crate) fn columns(&self) -> CountColumns {
+        let mut columns = CountColumns::default();
+        for (&(endpoint, minute, status), &change) in self.changes.iter().filter(|(_, change)| **change != 0) {
+            columns.endpoints.push(endpoint.row().as_i64());
+            columns.minutes.push(minute);
+            columns.statuses.push(status.into());
+            columns.changes.push(change);
+        }
+        columns
+    }
+
+    /// In the transaction of what it counts.
+    pub(crate) async fn insert(&self, transaction: &impl GenericClient) -> Result<(), StoreError> {
+        let columns = self.columns();
+        if columns.endpoints.is_empty() {
+            return Ok(());
+        }
+        let CountColumns { endpoints, minutes, statuses, changes } = columns;
+        transaction
+            .query_typed(
+                INSERT,
+                &[
+                    (&endpoints, Type::INT8_ARRAY),
+                    (&minutes, Type::INT4_ARRAY),
+                    (&statuses, Type::INT2_ARRAY),
+                    (&changes, Type::INT4_ARRAY),
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// After the commit.
+    pub(crate) fn committed(&self, shared: &Shared) {
+        let is_unfinished = |status: u8| [DeliveryStatus::Pending, DeliveryStatus::Sending].iter().any(|one| one.code() == status);
+        let change: i64 =
+            self.changes.iter().filter(|((.., status), _)| is_unfinished(*status)).map(|(_, change)| i64::from(*change)).sum();
+        shared.unfinished.fetch_add(change, Ordering::Relaxed);
+    }
+}

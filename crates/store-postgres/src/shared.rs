@@ -13,11 +13,14 @@ use hookpost_store::queue::{NewsSender, ReadySender};
 use hookpost_store::vault::Vault;
 use parking_lot::{Mutex, RwLock};
 
+use crate::accept::AcceptCommand;
+use crate::batch::Waiting;
 use crate::connect::Connections;
 use crate::hints::Hints;
 use crate::leases::Leases;
 use crate::node::NodeLife;
 use crate::owners::Owned;
+use crate::record::RecordCommand;
 
 /// Locks are taken in the order `leases`, `owned`, `unhealthy`, and never held over an `await`.
 #[derive(Debug)]
@@ -35,6 +38,9 @@ pub(crate) struct Shared {
     pub(crate) unhealthy: RwLock<HashMap<EndpointId, Health>>,
     /// Deliveries that are not in a final state: what this node changed since it was last counted.
     pub(crate) unfinished: AtomicI64,
+    /// What waits to be accepted, and to be recorded.
+    pub(crate) accepts: Waiting<AcceptCommand>,
+    pub(crate) records: Waiting<RecordCommand>,
     pub(crate) ready: ReadySender,
     pub(crate) news: NewsSender,
     pub(crate) observer: Option<Arc<dyn CommitObserver>>,
