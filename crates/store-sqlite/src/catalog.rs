@@ -17,10 +17,10 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use crate::SqliteStore;
 use crate::command::{Failed, WriteContext, Written};
 use crate::error::StoreError;
-use crate::paging::{Walk, list};
 use crate::shared::Shared;
 use crate::{counters, rows, tasks};
-use hookpost_store::cache::{EventTypes, Loading};
+use hookpost_store::cache::{EventTypes, Loading, list_event_types};
+use hookpost_store::page::Walk;
 
 type Refusal = Failed<WriteError>;
 
@@ -72,9 +72,8 @@ impl Catalog for SqliteStore {
     async fn applications(&self, org: &OrgId, page: PageRequest<ApplicationId>) -> Result<Listed<Application>, Unavailable> {
         let org = org.clone();
         self.read(move |connection, _| {
-            list(page, |walk| {
-                select_json(connection, "SELECT data FROM application WHERE org = ?1", &[&org.as_str()], ids(walk, ApplicationId::row))
-            })
+            let walk = ids(page.walk(), ApplicationId::row);
+            Ok(page.listed(select_json(connection, "SELECT data FROM application WHERE org = ?1", &[&org.as_str()], walk)?))
         })
         .await
     }
@@ -227,21 +226,7 @@ impl Catalog for SqliteStore {
         include_archived: bool,
         page: PageRequest<EventTypeName>,
     ) -> Result<Listed<EventType>, Unavailable> {
-        let types = self.event_types_of(org).await?;
-        let wanted = |event_type: &&Arc<EventType>| include_archived || !event_type.archived;
-        let listed = list(page, |walk: Walk<EventTypeName>| {
-            use std::ops::Bound;
-            let from = walk.from.map_or(Bound::Unbounded, Bound::Excluded);
-            let items: Vec<EventType> = if walk.ascending {
-                let range = types.range::<EventTypeName, _>((from, Bound::Unbounded));
-                range.map(|(_, event_type)| event_type).filter(wanted).take(walk.count).map(|found| EventType::clone(found)).collect()
-            } else {
-                let range = types.range::<EventTypeName, _>((Bound::Unbounded, from)).rev();
-                range.map(|(_, event_type)| event_type).filter(wanted).take(walk.count).map(|found| EventType::clone(found)).collect()
-            };
-            Ok::<_, Unavailable>(items)
-        })?;
-        Ok(listed)
+        Ok(list_event_types(&*self.event_types_of(org).await?, include_archived, &page))
     }
 
     async fn create_event_type(&self, event_type: EventType) -> Result<(), WriteError> {
@@ -322,9 +307,8 @@ impl Catalog for SqliteStore {
         let org = org.cloned();
         self.read(move |connection, _| {
             let org = org.as_ref().map(OrgId::as_str);
-            list(page, |walk| {
-                select_json(connection, "SELECT data FROM api_key WHERE (?1 IS NULL OR org = ?1)", &[&org], ids(walk, ApiKeyId::row))
-            })
+            let walk = ids(page.walk(), ApiKeyId::row);
+            Ok(page.listed(select_json(connection, "SELECT data FROM api_key WHERE (?1 IS NULL OR org = ?1)", &[&org], walk)?))
         })
         .await
     }
@@ -410,7 +394,8 @@ impl Catalog for SqliteStore {
             let org = org.as_ref().map(OrgId::as_str);
             let select =
                 "SELECT data FROM task WHERE (?1 IS NULL OR org = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR kind = ?3)";
-            list(page, |walk| select_json(connection, select, &[&org, &status, &filter.kind], ids(walk, TaskId::row)))
+            let walk = ids(page.walk(), TaskId::row);
+            Ok(page.listed(select_json(connection, select, &[&org, &status, &filter.kind], walk)?))
         })
         .await
     }

@@ -10,8 +10,8 @@ use hookpost_domain::{
 use hookpost_store::history::{
     AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, RetentionPolicy, ScannedPage, StoredAttempt,
 };
-use hookpost_store::page::Cursor;
-use hookpost_store::{History, Listed, Order, PageRequest, Reference, Unavailable};
+use hookpost_store::page::Walk;
+use hookpost_store::{History, Listed, PageRequest, Reference, Unavailable};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::SqliteStore;
@@ -245,49 +245,32 @@ fn scan<T, C: Clone>(
     ids: Ids<'_>,
     mut load_matching: impl FnMut(Entry) -> Result<Option<T>, StoreError>,
 ) -> Result<ScannedPage<T, C>, StoreError> {
-    let backwards = matches!(page.cursor, Some(Cursor::Before(_)));
-    let ascending = (page.order == Order::Ascending) != backwards;
+    let Walk { from, ascending, count: page_and_one } = page.walk();
     let mut span = Span::ALL;
-    if let Some(Cursor::After(cursor) | Cursor::Before(cursor)) = page.cursor.clone() {
-        let cursor = row(cursor).raw();
-        if ascending { span.lowest = cursor.saturating_add(1) } else { span.highest = cursor.saturating_sub(1) }
+    if let Some(from) = from {
+        let from = row(from).raw();
+        if ascending { span.lowest = from.saturating_add(1) } else { span.highest = from.saturating_sub(1) }
     }
-    let mut found = ScannedPage { items: Vec::new(), done: false, next: None };
-    let mut looked_at = 0;
-    'list: loop {
-        // One more than the page, to know whether it is the last: often all that is needed.
-        let count = if looked_at == 0 { (page.limit + 1).min(CHUNK) } else { CHUNK };
+    let mut found = page.begin_scan(limits::PAGE_ROWS_SCANNED_MAX);
+    // One more than the page, to know whether it is the last: often all that is needed.
+    let mut count = page_and_one.min(CHUNK);
+    loop {
         let entries = ids.next(span, ascending, count)?;
         for &entry in &entries {
-            if looked_at == limits::PAGE_ROWS_SCANNED_MAX {
-                if found.items.len() < page.limit {
-                    let last = if ascending { span.lowest - 1 } else { span.highest + 1 };
-                    found.next = Some(cursor_of(RowId::from_raw(last)));
-                }
-                break 'list;
-            }
-            looked_at += 1;
             if ascending {
                 span.lowest = entry.0 + 1;
             } else {
                 span.highest = entry.0.saturating_sub(1);
             }
-            if let Some(item) = load_matching(entry)? {
-                if found.items.len() == page.limit {
-                    break 'list;
-                }
-                found.items.push(item);
+            if found.look(cursor_of(RowId::from_raw(entry.0)), || load_matching(entry))?.is_break() {
+                return Ok(found.end(false));
             }
         }
         if entries.len() < count {
-            found.done = true;
-            break;
+            return Ok(found.end(true));
         }
+        count = CHUNK;
     }
-    if backwards {
-        found.items.reverse();
-    }
-    Ok(found)
 }
 
 /// All attempts of a message (at one endpoint, where it is given), oldest first.

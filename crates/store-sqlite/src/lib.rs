@@ -21,7 +21,6 @@ mod intake;
 mod leases;
 mod lock;
 mod messages;
-mod paging;
 mod posting;
 mod queue;
 mod readers;

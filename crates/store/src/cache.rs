@@ -13,7 +13,7 @@ use hookpost_domain::{ApiKey, ApplicationId, EventType, EventTypeName, OrgId, Ti
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::ApplicationView;
+use crate::{ApplicationView, Listed, PageRequest};
 
 /// Applications and their endpoints, counted one each.
 const CACHED_ROWS_MAX: u64 = 200_000;
@@ -166,6 +166,43 @@ impl CatalogCache {
         self.changed();
     }
 
+    /// As [`Self::patch_application`], for stores that others change too: `ticket` is of a load that began before the change did, and if anything came
+    /// between, nobody knows which of the two is newer, so that the view has to be read again.
+    pub fn patch_application_since(&self, ticket: u64, id: ApplicationId, patch: impl FnOnce(&mut ApplicationView) -> Option<()>) {
+        let is_newest = self.loading.lock().end(ticket);
+        self.patch_application(id, |view| if is_newest { patch(view) } else { None });
+    }
+
+    /// Of a load that came to nothing.
+    pub fn end(&self, ticket: u64) {
+        self.loading.lock().end(ticket);
+    }
+
+    pub fn drop_application(&self, id: ApplicationId) {
+        self.patch_application(id, |_| None);
+    }
+
+    pub fn drop_event_types(&self, org: &OrgId) {
+        let mut loading = self.loading.lock();
+        loading.overtake(&Loading::EventTypes(org.clone()));
+        self.event_types.invalidate(org);
+        drop(loading);
+        self.changed();
+    }
+
+    /// Everything but the revocations, which are kept whole: after changes that nobody told of.
+    pub fn drop_all(&self) {
+        let mut loading = self.loading.lock();
+        loading.under_way.clear();
+        self.applications.invalidate_all();
+        self.uids.invalidate_all();
+        self.event_types.invalidate_all();
+        self.api_keys.invalidate_all();
+        self.known_applications.lock().clear();
+        drop(loading);
+        self.changed();
+    }
+
     pub fn patch_event_type(&self, org: &OrgId, name: &EventTypeName, event_type: Option<&Arc<EventType>>) {
         let mut loading = self.loading.lock();
         loading.overtake(&Loading::EventTypes(org.clone()));
@@ -204,4 +241,10 @@ impl CatalogCache {
     pub fn forget_application(&self, id: ApplicationId) {
         self.known_applications.lock().remove(&id);
     }
+}
+
+pub fn list_event_types(types: &EventTypes, include_archived: bool, page: &PageRequest<EventTypeName>) -> Listed<EventType> {
+    let shown = types.iter().filter(|(_, event_type)| include_archived || !event_type.archived);
+    let listed = page.cut(shown.map(|(name, event_type)| (name.clone(), event_type)));
+    Listed { items: listed.items.into_iter().map(|event_type| EventType::clone(event_type)).collect(), done: listed.done }
 }

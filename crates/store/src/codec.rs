@@ -172,6 +172,47 @@ fn split_delivery(bytes: &[u8]) -> Result<(DeliveryState, Progress, &[u8]), Unre
     Ok((state, progress, rest))
 }
 
+/// A state as the columns of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateColumns {
+    pub state: i16,
+    pub reason: Option<i16>,
+    pub due_at_ms: Option<i64>,
+}
+
+impl StateColumns {
+    pub fn of(state: DeliveryState) -> Self {
+        let columns = |state, reason: Option<Reason>, due: Option<Timestamp>| Self {
+            state,
+            reason: reason.map(|reason| reason_number(reason).into()),
+            due_at_ms: due.map(|at| at.unix_ms() as i64),
+        };
+        match state {
+            DeliveryState::Pending => columns(0, None, None),
+            DeliveryState::Waiting { at } => columns(1, None, Some(at)),
+            DeliveryState::Delivered => columns(2, None, None),
+            DeliveryState::Dead { reason } => columns(3, Some(reason), None),
+            DeliveryState::Canceled { reason } => columns(4, Some(reason), None),
+        }
+    }
+
+    pub fn decode(self) -> Result<DeliveryState, Unreadable> {
+        let reason = || {
+            let number = self.reason.and_then(|number| u8::try_from(number).ok());
+            number.map_or_else(|| Err(unreadable("delivery", "it has no reason")), reason_of_number)
+        };
+        match (self.state, self.due_at_ms) {
+            (0, _) => Ok(DeliveryState::Pending),
+            (1, Some(due_at_ms)) => Ok(DeliveryState::Waiting { at: time(due_at_ms) }),
+            (1, None) => Err(unreadable("delivery", "it waits for no time")),
+            (2, _) => Ok(DeliveryState::Delivered),
+            (3, _) => Ok(DeliveryState::Dead { reason: reason()? }),
+            (4, _) => Ok(DeliveryState::Canceled { reason: reason()? }),
+            (other, _) => Err(unreadable("delivery", format_args!("state {other} is not known"))),
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct AttemptFacts<S> {
     number: u32,
@@ -361,6 +402,24 @@ mod tests {
             encode_delivery(state, progress, Some((id, &bytes)), &mut row);
             assert_eq!(decode_delivery(&row), Ok(DeliveryRow { state, progress, last: Some((id, bytes)) }));
         }
+    }
+
+    #[test]
+    fn states_come_back_from_columns() {
+        let reason = Reason::RetriesExhausted;
+        for state in [
+            DeliveryState::Pending,
+            DeliveryState::Waiting { at: Timestamp::from_unix_ms(1_767_323_045_678) },
+            DeliveryState::Delivered,
+            DeliveryState::Dead { reason },
+            DeliveryState::Canceled { reason },
+        ] {
+            assert_eq!(StateColumns::of(state).decode(), Ok(state));
+        }
+        let unknown = StateColumns { state: 5, reason: None, due_at_ms: None };
+        assert_eq!(unknown.decode().unwrap_err().to_string(), "a stored delivery cannot be read: state 5 is not known");
+        assert!(StateColumns { state: 1, ..unknown }.decode().is_err());
+        assert!(StateColumns { state: 3, ..unknown }.decode().is_err());
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Pages of a list, and how they are cut out of one that is in memory.
 
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
 use crate::history::ScannedPage;
 
 /// A cut out of a list. Items always come in the order of the list; `cursor` is an item that need not exist any more.
@@ -38,6 +41,90 @@ impl<C> PageRequest<C> {
     }
 }
 
+/// One walk along a list: from where (exclusive), in which direction, and how many items at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk<C> {
+    pub from: Option<C>,
+    pub ascending: bool,
+    pub count: usize,
+}
+
+impl Walk<i64> {
+    /// `id < ?` or `id > ?`, and the order; `?` is [`Self::bound`].
+    pub fn comparison(&self) -> (&'static str, &'static str) {
+        if self.ascending { (">", "ASC") } else { ("<", "DESC") }
+    }
+
+    pub fn bound(&self) -> i64 {
+        self.from.unwrap_or(if self.ascending { -1 } else { i64::MAX })
+    }
+}
+
+impl<C: Clone> PageRequest<C> {
+    /// Paging backwards is walking the other way from the cursor, and turning what was found round. One more than the page shows whether it is the last.
+    pub fn walk(&self) -> Walk<C> {
+        let from = self.cursor.as_ref().map(|(Cursor::After(from) | Cursor::Before(from))| from.clone());
+        Walk { from, ascending: (self.order == Order::Ascending) != self.is_backwards(), count: self.limit.saturating_add(1) }
+    }
+
+    /// The page, from what such a walk came by.
+    pub fn listed<T>(&self, mut items: Vec<T>) -> Listed<T> {
+        let done = items.len() <= self.limit;
+        items.truncate(self.limit);
+        if self.is_backwards() {
+            items.reverse();
+        }
+        Listed { items, done }
+    }
+
+    pub fn begin_scan<T>(&self, rows_max: usize) -> Scan<T, C> {
+        let page = ScannedPage { items: Vec::new(), done: false, next: None };
+        Scan { page, limit: self.limit, backwards: self.is_backwards(), rows_left: rows_max, last: None }
+    }
+
+    fn is_backwards(&self) -> bool {
+        matches!(self.cursor, Some(Cursor::Before(_)))
+    }
+}
+
+/// A page that is made by looking through rows in the direction of the walk, until it is full or so many were looked at that it is better to answer.
+#[derive(Debug)]
+pub struct Scan<T, C> {
+    page: ScannedPage<T, C>,
+    limit: usize,
+    backwards: bool,
+    rows_left: usize,
+    last: Option<C>,
+}
+
+impl<T, C> Scan<T, C> {
+    /// The next row; `load` gives it if it is wanted. `Break`: there is more, but not on this page.
+    pub fn look<E>(&mut self, cursor: C, load: impl FnOnce() -> Result<Option<T>, E>) -> Result<ControlFlow<()>, E> {
+        if self.rows_left == 0 {
+            self.page.next = self.last.take().filter(|_| self.page.items.len() < self.limit);
+            return Ok(ControlFlow::Break(()));
+        }
+        self.rows_left -= 1;
+        self.last = Some(cursor);
+        if let Some(item) = load()? {
+            if self.page.items.len() == self.limit {
+                return Ok(ControlFlow::Break(()));
+            }
+            self.page.items.push(item);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// `done`: there were no more rows.
+    pub fn end(mut self, done: bool) -> ScannedPage<T, C> {
+        self.page.done = done;
+        if self.backwards {
+            self.page.items.reverse();
+        }
+        self.page
+    }
+}
+
 impl<C: Ord + Clone> PageRequest<C> {
     /// Cuts a page out of `rows`, which come in ascending order, each with its cursor.
     pub fn cut<T>(&self, rows: impl DoubleEndedIterator<Item = (C, T)>) -> Listed<T> {
@@ -52,38 +139,16 @@ impl<C: Ord + Clone> PageRequest<C> {
         rows_max: usize,
         matches: impl Fn(&T) -> bool,
     ) -> ScannedPage<T, C> {
-        // Paging backwards is walking the other way from the cursor, and turning what was found round.
-        let backwards = matches!(self.cursor, Some(Cursor::Before(_)));
-        let ascending = (self.order == Order::Ascending) != backwards;
-        let beyond_cursor = |row: &C| match &self.cursor {
-            None => true,
-            Some(Cursor::After(cursor) | Cursor::Before(cursor)) if ascending => row > cursor,
-            Some(Cursor::After(cursor) | Cursor::Before(cursor)) => row < cursor,
-        };
-        let mut rows = rows.filter(|(cursor, _)| beyond_cursor(cursor));
-        let mut page = ScannedPage { items: Vec::new(), done: false, next: None };
-        let mut last = None;
-        for looked_at in 0.. {
-            let Some((cursor, row)) = (if ascending { rows.next() } else { rows.next_back() }) else {
-                page.done = true;
-                break;
-            };
-            if looked_at == rows_max {
-                page.next = last.filter(|_| page.items.len() < self.limit);
-                break;
-            }
-            last = Some(cursor);
-            if matches(&row) {
-                if page.items.len() == self.limit {
-                    break;
-                }
-                page.items.push(row);
+        let Walk { from, ascending, .. } = self.walk();
+        let mut rows = rows.filter(|(cursor, _)| from.as_ref().is_none_or(|from| if ascending { cursor > from } else { cursor < from }));
+        let mut scan = self.begin_scan(rows_max);
+        loop {
+            let Some((cursor, row)) = (if ascending { rows.next() } else { rows.next_back() }) else { return scan.end(true) };
+            let Ok(flow) = scan.look(cursor, || Ok::<_, Infallible>(Some(row).filter(&matches)));
+            if flow.is_break() {
+                return scan.end(false);
             }
         }
-        if backwards {
-            page.items.reverse();
-        }
-        page
     }
 }
 
