@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hookpost_domain::task::DeliveryStatus;
-use hookpost_domain::{DeliveryKey, EndpointId, MessageId, Timestamp, Trigger};
+use hookpost_domain::{DeliveryKey, EndpointId, MessageId, RowId, Timestamp, Trigger};
 use hookpost_store::LeaseId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +27,28 @@ pub(crate) struct Leases {
     /// The first of those messages that are being written, or of which it is not known whether they were: they imply deliveries as soon as they are there.
     in_flight: Option<MessageId>,
     last: u64,
+    /// As other nodes know it, or will in a moment: what this one holds of messages below has rows.
+    implied_from: i64,
 }
 
 impl Leases {
+    /// Below the mark it would be found by nobody. A message may have got its id long before it is accepted: one that comes too late gets its rows at once.
+    pub(crate) fn may_be_implied(&self, message: MessageId) -> bool {
+        message.row().as_i64() >= self.implied_from
+    }
+
+    /// A new life, which has no message below the mark.
+    pub(crate) fn begin_at(&mut self, mark: RowId) {
+        self.implied_from = mark.as_i64();
+    }
+
+    /// Moves the mark to the first message that is implied or under way, or else to `next`, and never back.
+    pub(crate) fn advance_mark(&mut self, next: RowId) -> RowId {
+        let first = self.first_implied().map_or(next, MessageId::row);
+        self.implied_from = self.implied_from.max(first.as_i64());
+        RowId::from_i64(self.implied_from)
+    }
+
     /// A number for a lease that is to be written before it is held.
     pub(crate) fn next_id(&mut self) -> LeaseId {
         self.last += 1;

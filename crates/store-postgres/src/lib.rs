@@ -37,21 +37,38 @@ mod release;
 mod resend;
 mod retention;
 mod schema;
+mod services;
 mod shared;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use hookpost_domain::{Entropy, PublicIds, RowId, Timestamp};
+use hookpost_store::cache::CatalogCache;
 use hookpost_store::queue::{NewsSender, ReadySender};
 use hookpost_store::vault::Vault;
 use hookpost_store::{CommitObserver, Store};
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
+use tokio_postgres::Client;
 
 pub use connect::DatabaseUrl;
 pub use error::OpenError;
 pub use schema::{Migration, migrate};
 
+use crate::batch::Waiting;
+use crate::connect::{Connections, connect_first};
+use crate::error::StoreError;
+use crate::hints::Hints;
+use crate::node::{NodeLife, OldLives};
+use crate::partitions::Partitions;
+use crate::services::Services;
 use crate::shared::Shared;
+
+/// Commands that wait for the next group; whoever comes after them waits for a place.
+const WAITING_MAX: usize = 4096;
 
 #[derive(Debug)]
 pub struct PostgresOptions {
@@ -82,16 +99,77 @@ pub struct PostgresOptions {
 #[derive(Debug)]
 pub struct PostgresStore {
     shared: Arc<Shared>,
+    services: Mutex<Option<Services>>,
 }
 
 impl PostgresStore {
     /// Connects, brings the schema up to date, and registers this node.
-    pub async fn open(_options: PostgresOptions) -> Result<Arc<Self>, OpenError> {
-        Err(OpenError::Unfinished)
+    pub async fn open(options: PostgresOptions) -> Result<Arc<Self>, OpenError> {
+        let mut first = connect_first(&options.url).await?;
+        schema::migrate_by(&mut first.client, &options.url, &schema::SCHEMA).await?;
+        let (url, connections) = (options.url.clone(), Connections::new(&options.url, options.connections_max)?);
+        let shared = match begin(&mut first.client, connections, options).await {
+            Ok(shared) => Arc::new(shared),
+            Err(error) => return Err(schema::explain_rights(&first.client, &url, error, "what is in the schema hookpost").await),
+        };
+        let services = Mutex::new(Some(Services::start(&shared)));
+        Ok(Arc::new(Self { shared, services }))
     }
 
     /// Writes what is queued, gives back what this node holds, and takes its row away. Whoever asks afterwards is told that the store is closed.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        let services = self.services.lock().take();
+        let Some(services) = services else { return };
+        services.finish().await;
+        if let Err(error) = leave(&self.shared).await {
+            tracing::warn!("this node could not say that it leaves, others will wait for it: {error}");
+        }
+        self.shared.connections.close();
+    }
+}
+
+/// Everything that needs the tables.
+async fn begin(client: &mut Client, connections: Connections, options: PostgresOptions) -> Result<Shared, StoreError> {
+    let public_ids = schema::identify(client, &options.vault, &*options.entropy).await?;
+    let partitions = Partitions::new(options.partition);
+    partitions.make_ahead(client).await?;
+    let name = options.node_name.unwrap_or_default();
+    let sent_at = Instant::now();
+    let registered = node::register(client, &name, options.lease, OldLives::Bury, RowId::MIN).await?;
+    let shared = Shared {
+        connections,
+        vault: options.vault,
+        public_ids,
+        ids: Mutex::new(registered.ids.clone()),
+        node: NodeLife::new(name, options.lease),
+        partitions,
+        leases: Mutex::default(),
+        owned: Mutex::default(),
+        hints: Hints::default(),
+        catalog: CatalogCache::new(HashMap::new()),
+        unhealthy: RwLock::default(),
+        unfinished: AtomicI64::new(0),
+        accepts: Waiting::new(WAITING_MAX),
+        records: Waiting::new(WAITING_MAX),
+        ready: options.ready,
+        news: options.news,
+        observer: options.observer,
+    };
+    shared.begin_life(&registered, sent_at);
+    Ok(shared)
+}
+
+/// Nobody need wait for the leases of this node.
+async fn leave(shared: &Shared) -> Result<(), StoreError> {
+    let holder = shared.node.holder();
+    let mut connection = shared.connections.dedicated().await?;
+    let transaction = connection.client.transaction().await?;
+    let last = shared.last_row_id().as_i64();
+    transaction.execute("UPDATE hookpost.node SET last_row_id = $2 WHERE holder = $1", &[&holder, &last]).await?;
+    node::bury(&transaction, holder).await?;
+    transaction.commit().await?;
+    shared.lose_everything();
+    Ok(())
 }
 
 impl Store for PostgresStore {

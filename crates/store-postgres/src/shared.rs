@@ -12,14 +12,16 @@ use hookpost_store::cache::CatalogCache;
 use hookpost_store::queue::{NewsSender, ReadySender};
 use hookpost_store::vault::Vault;
 use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
 
 use crate::accept::AcceptCommand;
 use crate::batch::Waiting;
 use crate::connect::Connections;
 use crate::hints::Hints;
 use crate::leases::Leases;
-use crate::node::NodeLife;
+use crate::node::{NodeLife, Registered};
 use crate::owners::Owned;
+use crate::partitions::Partitions;
 use crate::record::RecordCommand;
 
 /// Locks are taken in the order `leases`, `owned`, `unhealthy`, and never held over an `await`.
@@ -30,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) public_ids: PublicIds,
     pub(crate) ids: Mutex<RowIds>,
     pub(crate) node: NodeLife,
+    pub(crate) partitions: Partitions,
     pub(crate) leases: Mutex<Leases>,
     pub(crate) owned: Mutex<Owned>,
     pub(crate) hints: Hints,
@@ -49,5 +52,30 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new_row_id(&self, now: Timestamp) -> RowId {
         self.ids.lock().next(now)
+    }
+
+    /// No id that was given out is greater.
+    pub(crate) fn last_row_id(&self) -> RowId {
+        self.ids.lock().clone().next(Timestamp::ZERO)
+    }
+
+    /// Where the mark of the implied leases may stand from now on.
+    pub(crate) fn implied_mark(&self) -> RowId {
+        let next = self.last_row_id();
+        self.leases.lock().advance_mark(next)
+    }
+
+    /// From now on in the name of this life. `sent_at`: before it was asked for.
+    pub(crate) fn begin_life(&self, registered: &Registered, sent_at: Instant) {
+        *self.ids.lock() = registered.ids.clone();
+        self.leases.lock().begin_at(registered.implied_from);
+        self.node.begin(registered, sent_at);
+    }
+
+    /// Another node has taken over what this one held.
+    pub(crate) fn lose_everything(&self) {
+        self.node.end();
+        self.leases.lock().end_all();
+        self.owned.lock().clear();
     }
 }

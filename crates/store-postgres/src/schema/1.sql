@@ -18,6 +18,13 @@ CREATE TABLE hookpost.node (
     last_row_id bigint NOT NULL
 );
 
+-- Numbers of nodes that are gone: not given again soon, and then with greater ids only.
+CREATE TABLE hookpost.node_number (
+    number smallint PRIMARY KEY,
+    last_row_id bigint NOT NULL,
+    freed_at timestamptz NOT NULL
+);
+
 -- Which node serves what only one may serve: an endpoint with an order, a limit or an open circuit; an application with a rate; a task; retention.
 CREATE TABLE hookpost.owner (
     scope bigint PRIMARY KEY,
@@ -112,7 +119,12 @@ CREATE TABLE hookpost.event_id (
     PRIMARY KEY (application, event_id)
 );
 
--- History is partitioned by the id of the message, and so by the day on which it was accepted.
+-- History is partitioned by the id of the message, and so by the day on which it was accepted. The bounds of the partitions
+-- <table>_p<milliseconds of the first id>, from the first id to the first beyond:
+CREATE TABLE hookpost.partition (
+    from_id bigint PRIMARY KEY,
+    until_id bigint NOT NULL
+);
 
 CREATE TABLE hookpost.message (
     id bigint NOT NULL,
