@@ -70,6 +70,9 @@ pub(crate) struct Sent {
     pub(crate) next_sequence: u64,
     /// From the planned time to the answer, of messages planned within the window.
     pub(crate) ack_us: Histogram<u32>,
+    /// From the planned time until the thread that keeps the pace was awake: what this machine's scheduling adds, whatever is measured. Empty in a
+    /// closed loop.
+    pub(crate) pace_late_us: Histogram<u32>,
     pub(crate) took: Duration,
 }
 
@@ -91,6 +94,7 @@ pub(crate) fn send(producer: &Producer, plan: Plan) -> Result<Sent> {
                 refused: BTreeMap::new(),
                 next_sequence: plan.first_sequence,
                 ack_us: new_histogram(),
+                pace_late_us: new_histogram(),
                 took: Duration::ZERO,
             }),
         });
@@ -107,8 +111,9 @@ pub(crate) fn send(producer: &Producer, plan: Plan) -> Result<Sent> {
                     move || keep_pace(&queue, epoch, plan, per_second)
                 })?;
                 run_all(connections, |connection| open_loop(Rc::clone(&run), connection, Arc::clone(&queue))).await?;
-                let next = pacing.join().ok().context("the thread that keeps the pace failed")?;
+                let (next, late_us) = pacing.join().ok().context("the thread that keeps the pace failed")?;
                 run.next_sequence.set(next);
+                run.sent.borrow_mut().pace_late_us = late_us;
             }
         }
         let run = Rc::into_inner(run).context("a connection is still under way")?;
@@ -180,9 +185,10 @@ struct Queue {
     ready: Semaphore,
 }
 
-/// Returns the sequence number after the last.
-fn keep_pace(queue: &Queue, epoch: Instant, plan: Plan, per_second: f64) -> u64 {
+/// Returns the sequence number after the last, and how late the messages of the window were handed over.
+fn keep_pace(queue: &Queue, epoch: Instant, plan: Plan, per_second: f64) -> (u64, Histogram<u32>) {
     let started = Instant::now();
+    let mut late_us = new_histogram();
     let mut planned = 0;
     for tick in 0_u32.. {
         let due_at = TICK * tick;
@@ -196,10 +202,13 @@ fn keep_pace(queue: &Queue, epoch: Instant, plan: Plan, per_second: f64) -> u64 
         let due = due.min((per_second * due_at.as_secs_f64()) as u64);
         if due > planned {
             let sent_us = u64::try_from((started + due_at - epoch).as_micros()).unwrap_or(u64::MAX);
-            let count = due - planned;
-            let stamps = (0..count).map(|index| Stamp { sequence: plan.first_sequence + planned + index, sent_us });
+            let count = u32::try_from(due - planned).unwrap_or(u32::MAX);
+            let stamps = (0..u64::from(count)).map(|index| Stamp { sequence: plan.first_sequence + planned + index, sent_us });
             if let Some(early) = due_at.checked_sub(started.elapsed()) {
                 std::thread::sleep(early);
+            }
+            if plan.window.holds(sent_us) {
+                late_us.saturating_record_n(since_us(epoch).saturating_sub(sent_us).max(1), count);
             }
             queue.stamps.lock().unwrap_or_else(PoisonError::into_inner).extend(stamps);
             queue.ready.add_permits(count as usize);
@@ -207,7 +216,7 @@ fn keep_pace(queue: &Queue, epoch: Instant, plan: Plan, per_second: f64) -> u64 
         }
     }
     queue.ready.close();
-    plan.first_sequence + planned
+    (plan.first_sequence + planned, late_us)
 }
 
 impl Run {

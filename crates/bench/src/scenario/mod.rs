@@ -49,6 +49,8 @@ pub(crate) enum Scenario {
     S8,
     /// Lists and throughput among two million messages
     Volume,
+    /// S1 without the forwarder, for as long as `--seconds` says: whether the rate is held
+    Hold,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +116,8 @@ pub(crate) struct Run {
     pub(crate) delivered_per_second_by_tenth: Vec<f64>,
     pub(crate) ack_ms: Latency,
     pub(crate) end_to_end_ms: Latency,
+    /// How late the load itself was, of an open loop; part of the two above.
+    pub(crate) pace_late_ms: Option<Latency>,
     pub(crate) cpu_seconds_per_million_deliveries: f64,
     /// Of one core: 1.5 is one and a half.
     pub(crate) cpu_cores: f64,
@@ -166,6 +170,7 @@ impl Bench {
                 Scenario::S7 => self.s7(),
                 Scenario::S8 => self.s8(),
                 Scenario::Volume => self.volume(),
+                Scenario::Hold => self.hold(),
             }
             .with_context(|| format!("scenario {scenario:?}"))?;
         }
@@ -239,6 +244,7 @@ impl Bench {
             delivered_per_second_by_tenth: arrivals.unique_by_tenth.iter().map(|&count| count as f64 / (seconds / 10.0)).collect(),
             ack_ms: Latency::of(&sent.ack_us),
             end_to_end_ms: Latency::of(&arrivals.end_to_end_us),
+            pace_late_ms: (!sent.pace_late_us.is_empty()).then(|| Latency::of(&sent.pace_late_us)),
             cpu_seconds_per_million_deliveries: usage.child_cpu_s / (arrivals.unique_in_window.max(1) as f64) * 1e6,
             cpu_cores: usage.child_cpu_s / usage.wall.as_secs_f64(),
             harness_cpu_cores: usage.own_cpu_s / usage.wall.as_secs_f64(),

@@ -13,6 +13,12 @@ impl Bench {
         Ok(())
     }
 
+    /// What is printed for every run says it: the slowest tenth of the time, and the last.
+    pub(super) fn hold(&mut self) -> Result<()> {
+        let server = self.server();
+        self.measure("hold", Subject::Server(&server), Shape::closed(1, 1, self.options.seconds)).map(drop)
+    }
+
     pub(super) fn s2(&mut self) -> Result<()> {
         let ratios = self.against_forwarder("S2", Shape::closed(1, 10, self.options.seconds))?;
         self.report.goal(Goal::at_least("S2", "deliveries at fan-out 10, of the bare forwarder", "×", ratios.0, 0.45, 0.65));
