@@ -126,7 +126,7 @@ impl TestServer {
         let state = ApiState { store, engine: Arc::clone(&engine), clock, entropy, settings, metrics, tasks: TaskTracker::new() };
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(engine.run(ready, shutdown.clone()));
+        tasks.spawn(engine.run(ready, None, shutdown.clone()));
         let router = crate::router(state.clone(), Arc::new(registry));
         Self { router, api: Api::new(state), receiver, shutdown, engine: tasks, token }
     }

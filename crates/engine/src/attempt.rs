@@ -26,6 +26,9 @@ use crate::recorder::Sequel;
 use crate::target::{ReadyEndpoint, Target};
 use crate::transport::{Answer, OutgoingRequest, TransportError};
 
+/// While this node cannot be certain that what it holds is still its own, nothing is attempted.
+const LEASES_CHECKED_EVERY: Duration = Duration::from_millis(100);
+
 /// A task that makes one attempt of its lane after the other, as long as the lane has something for it. Dropping it at any point (shutdown, a panic)
 /// returns what it holds.
 #[derive(Debug)]
@@ -57,7 +60,11 @@ impl Worker {
             let (next, plan) = {
                 let now = engine.clock.now();
                 let mut lane = self.cell.lane.lock();
-                let next = lane.next(now, engine.store.version(), had_its_turn && engine.lanes.others_wait());
+                let next = if engine.store.holds_leases() {
+                    lane.next(now, engine.store.version(), had_its_turn && engine.lanes.others_wait())
+                } else {
+                    lane.doubt_leases(now + LEASES_CHECKED_EVERY)
+                };
                 self.stopped = matches!(next, Next::Stop);
                 (next, lane.plan(now))
             };

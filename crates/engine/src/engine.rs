@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hookpost_domain::{ApplicationId, Clock, EndpointId, Entropy, RetrySchedule, limits};
 use hookpost_store::SharedStore;
-use hookpost_store::queue::ReadyReceiver;
+use hookpost_store::queue::{LeasedDelivery, News, NewsReceiver, ReadyReceiver};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -84,8 +84,8 @@ impl Engine {
     }
 
     /// Takes up what the store has, serves what becomes ready, and runs background tasks and retention, until `shutdown`; then stops claiming, gives attempts
-    /// in flight the grace period, records them and releases the rest. To be called once.
-    pub async fn run(self: Arc<Self>, mut ready: ReadyReceiver, shutdown: CancellationToken) {
+    /// in flight the grace period, records them and releases the rest. `news`: of other nodes, where the store is shared. To be called once.
+    pub async fn run(self: Arc<Self>, mut ready: ReadyReceiver, mut news: Option<NewsReceiver>, shutdown: CancellationToken) {
         let mut services = JoinSet::new();
         if let Some(events) = self.events_waiting.lock().take() {
             services.spawn(Arc::clone(&self).serve_publisher(events));
@@ -98,7 +98,7 @@ impl Engine {
         recorder.spawn(Arc::clone(&self).serve_recorder());
 
         tokio::select! {
-            () = self.take_up(true) => self.serve_ready(&mut ready, &shutdown).await,
+            () = self.take_up(true) => self.serve_ready(&mut ready, &mut news, &shutdown).await,
             () = shutdown.cancelled() => {}
         }
         self.close(ready).await;
@@ -163,13 +163,17 @@ impl Engine {
         }
     }
 
-    async fn serve_ready(self: &Arc<Self>, ready: &mut ReadyReceiver, shutdown: &CancellationToken) {
+    async fn serve_ready(self: &Arc<Self>, ready: &mut ReadyReceiver, news: &mut Option<NewsReceiver>, shutdown: &CancellationToken) {
         // While the channel is full the store keeps groups as backlog, of which no lane knows.
         let mut missed_some = false;
         loop {
             let group = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
+                Some(news) = next_news(news) => {
+                    self.take_note(news, ready);
+                    continue;
+                }
                 group = ready.recv() => group,
             };
             let Some(group) = group else { return shutdown.cancelled().await };
@@ -188,11 +192,35 @@ impl Engine {
         }
     }
 
+    /// What other nodes did.
+    fn take_note(self: &Arc<Self>, news: News, ready: &mut ReadyReceiver) {
+        match news {
+            News::Lanes(lanes) => self.restore(lanes, true),
+            News::Tasks => self.tasks_changed.notify_one(),
+            News::LeasesLost => {
+                tracing::warn!("this node was silent for so long that others have taken over what it held");
+                while let Ok(group) = ready.try_recv() {
+                    self.give_back(group);
+                }
+                for cell in self.lanes.all() {
+                    let works = cell.lane.lock().leases_lost();
+                    self.recorder.release(works.into_iter().map(|work| (Arc::clone(&cell), work)).collect());
+                    self.plan(&cell);
+                }
+            }
+        }
+    }
+
+    /// A group that no lane has seen.
+    fn give_back(&self, group: Vec<LeasedDelivery>) {
+        self.recorder.release_untracked(group.into_iter().map(|leased| (leased.key, leased.lease)).collect());
+    }
+
     async fn close(self: &Arc<Self>, mut ready: ReadyReceiver) {
         self.closing.cancel();
         ready.close();
         while let Some(group) = ready.recv().await {
-            self.recorder.release_untracked(group.into_iter().map(|leased| (leased.key, leased.lease)).collect());
+            self.give_back(group);
         }
         for cell in self.lanes.all() {
             let works = cell.lane.lock().close();
@@ -226,6 +254,14 @@ impl Engine {
 
     fn attempts_in_flight(&self) -> usize {
         self.settings.attempts_in_flight_max.saturating_sub(self.shared.slots.free())
+    }
+}
+
+/// `None`: there will be none any more. Never, where nothing can come.
+async fn next_news(news: &mut Option<NewsReceiver>) -> Option<News> {
+    match news {
+        Some(receiver) => receiver.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -11,6 +11,7 @@ mod claims;
 mod concurrency;
 mod order;
 mod pace;
+mod place;
 mod queue;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use hookpost_store::queue::{ClaimRequest, Claimed, LeasedDelivery};
 use self::claims::{Appetite, Claims};
 use self::order::Order;
 use self::pace::Pace;
+use self::place::Place;
 use self::queue::Queue;
 pub(crate) use self::queue::Work;
 use crate::budget::Shared;
@@ -117,6 +119,7 @@ pub(crate) struct Lane {
     in_flight: usize,
     /// Nothing is attempted or claimed while somebody works on the endpoint or its deliveries.
     holds: u32,
+    place: Place,
     disabling: bool,
     closed: bool,
 
@@ -155,6 +158,7 @@ impl Lane {
             workers: 0,
             in_flight: 0,
             holds: 0,
+            place: Place::default(),
             disabling: false,
             closed: false,
             timer_at: None,
@@ -167,23 +171,10 @@ impl Lane {
         }
     }
 
-    /// What the store says of it, at start or after the ready channel was full.
-    pub(crate) fn restore(&mut self, ready: bool, next_due: Option<Timestamp>, health: Option<Health>) {
-        if ready {
-            self.claims.expect_backlog();
-        }
-        self.claims.due_at(next_due);
-        if let Some(health) = health {
-            // The probe that was under way ended with the process.
-            self.health = health.probe_abandoned(Timestamp::ZERO);
-            self.stored_health = self.health;
-        }
-    }
-
-    /// A delivery from a commit. Given back if there is no room, or if older ones are on disk: the caller releases it, and says so with
+    /// A delivery from a commit. Given back if there is no room, if older ones are on disk, or if another node serves the lane: the caller releases it, and says so with
     /// [`Self::released`] when it is done.
     pub(crate) fn offer(&mut self, work: Work) -> Result<(), Work> {
-        if self.closed || self.claims.on_disk || !self.queue.has_room_for(&work) {
+        if self.closed || self.place.elsewhere || self.claims.on_disk || !self.queue.has_room_for(&work) {
             self.claims.giving_back(1);
             return Err(work);
         }
@@ -200,6 +191,10 @@ impl Lane {
     pub(crate) fn plan(&mut self, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
         if self.closed {
+            return plan;
+        }
+        if self.place.elsewhere {
+            plan.give_back = !self.queue.is_empty();
             return plan;
         }
         let mut wake_at = None;
@@ -234,7 +229,7 @@ impl Lane {
 
     /// What the worker that asks shall do. `give_way`: other lanes wait for its slot.
     pub(crate) fn next(&mut self, now: Timestamp, catalog_version: u64, give_way: bool) -> Next {
-        if self.closed || give_way || self.workers > self.limit() {
+        if self.closed || self.place.elsewhere || give_way || self.workers > self.limit() {
             return self.stop();
         }
         let (place, by_hand) = match self.gate(now) {
@@ -256,6 +251,7 @@ impl Lane {
         let Some(work) = self.queue.take(place) else { return self.stop() };
         self.by_hand -= u8::from(by_hand);
         self.in_flight += 1;
+        self.place.served = true;
         if let Permit::Probe(health) = self.health.permit(now) {
             self.health = health;
         }
@@ -340,6 +336,9 @@ impl Lane {
 
     pub(crate) fn claimed(&mut self, claimed: Claimed, message_ids: &mut dyn FnMut(&LeasedDelivery) -> Arc<str>, now: Timestamp) {
         self.claims.succeeded(claimed.deliveries.len(), claimed.more, claimed.next_due, now);
+        if let Some(health) = claimed.taken_over {
+            self.take_over(health);
+        }
         for leased in claimed.deliveries {
             let message_id = message_ids(&leased);
             self.push(Work { leased, message_id });
@@ -374,6 +373,8 @@ impl Lane {
 
     /// There may be something new for this lane, of which only the store knows.
     pub(crate) fn wake(&mut self, now: Timestamp) {
+        // The store knows whether it is still served elsewhere.
+        self.place.elsewhere = false;
         self.claims.due_at(Some(now));
         self.woken = true;
         self.look_again = self.has_leases();
@@ -435,12 +436,9 @@ impl Lane {
 
     /// Asked now and then: whether the lane has had nothing to do for long, and nothing would be lost by forgetting it.
     pub(crate) fn may_be_forgotten(&mut self) -> bool {
-        let is_idle = self.queue.is_empty()
-            && self.claims.is_idle()
-            && self.workers == 0
-            && self.holds == 0
-            && self.health == Health::default()
-            && self.order.as_ref().is_none_or(Order::is_idle);
+        let is_at_rest = self.queue.is_empty() && self.workers == 0 && self.holds == 0 && self.order.as_ref().is_none_or(Order::is_idle);
+        let has_nothing = self.claims.is_idle() && self.health == Health::default();
+        let is_idle = is_at_rest && (has_nothing || (self.place.elsewhere && self.claims.nothing_is_under_way()));
         self.idle_rounds = if is_idle { self.idle_rounds.saturating_add(1) } else { 0 };
         self.idle_rounds > IDLE_ROUNDS_MAX
     }
@@ -479,6 +477,9 @@ impl Lane {
     fn gate(&self, now: Timestamp) -> Gate {
         if self.stands_still() {
             return Gate::Event;
+        }
+        if self.place.leases_doubted_until > now {
+            return Gate::Until(self.place.leases_doubted_until);
         }
         if self.ends_untried() {
             return Gate::Open;
@@ -545,6 +546,7 @@ impl Lane {
         self.by_hand > 0
             && self.in_flight == 0
             && self.pace.throttled_until <= now
+            && self.place.leases_doubted_until <= now
             && !self.stands_still()
             && self.health.permit(now) != Permit::AwaitProbe
     }

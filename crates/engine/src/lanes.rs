@@ -103,11 +103,11 @@ impl Engine {
         LaneCell { application, endpoint, lane: Mutex::new(Lane::new(endpoint, &self.settings, Arc::clone(&self.shared))) }
     }
 
-    /// Takes over what the store has to do.
+    /// Takes over what the store has to do, or gives back what others do.
     pub(crate) fn restore(self: &Arc<Self>, lanes: Vec<LaneState>, with_health: bool) {
         for state in lanes {
             let cell = self.lane(state.application, state.endpoint);
-            cell.lane.lock().restore(state.ready, state.next_due, with_health.then_some(state.health));
+            cell.lane.lock().restore(&state, with_health);
             self.plan(&cell);
         }
     }

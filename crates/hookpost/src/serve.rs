@@ -85,7 +85,7 @@ pub(crate) async fn serve(
     let listeners = listen(bound, settings)?;
     // The engine outlives the listener: what the last requests bring still goes out.
     let stop_engine = CancellationToken::new();
-    let mut engine = tasks.spawn(parts.engine.run(parts.ready, stop_engine.clone()));
+    let mut engine = tasks.spawn(parts.engine.run(parts.ready, None, stop_engine.clone()));
     let mut http = tasks.spawn(listener::serve(listeners, router, stop.clone()));
     ready()?;
     let died = tokio::select! {

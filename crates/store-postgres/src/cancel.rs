@@ -48,6 +48,6 @@ impl EndedWithEndpoints {
         self.endpoints.iter().for_each(|endpoint| leases.end_endpoint(*endpoint));
         drop(leases);
         let mut unhealthy = shared.unhealthy.write();
-        self.endpoints.iter().for_each(|endpoint| drop(unhealthy.remove(endpoint)));
+        unhealthy.retain(|endpoint, _| !self.endpoints.contains(endpoint));
     }
 }

@@ -104,6 +104,10 @@ impl Claims {
 
     /// Nothing is on disk, nor on its way there.
     pub(super) fn is_idle(&self) -> bool {
-        !self.on_disk && self.next_due.is_none() && !self.under_way && self.releases_under_way == 0
+        !self.on_disk && self.next_due.is_none() && self.nothing_is_under_way()
+    }
+
+    pub(super) fn nothing_is_under_way(&self) -> bool {
+        !self.under_way && self.releases_under_way == 0
     }
 }

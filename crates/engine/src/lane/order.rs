@@ -22,6 +22,11 @@ impl Order {
         Self { ask_first: true, ..Self::default() }
     }
 
+    /// Others may have gone on: what is known here does not count any more.
+    pub(super) fn begin_again(&mut self) {
+        *self = Self { unrecorded: self.unrecorded, ..Self::begin() };
+    }
+
     /// The next one waits until the outcome of the one before it is on disk: otherwise a crash could bring that one once more, after its successor.
     pub(super) fn stands_still(&self) -> bool {
         self.ask_first || self.unrecorded > 0

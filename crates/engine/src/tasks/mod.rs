@@ -3,6 +3,8 @@
 //! A task is a row with a cursor. Work goes page by page, from old to new; after each page the cursor is written, so that a task that is found
 //! running at the start goes on where it was. A page that was interrupted is done again, which sends nothing twice that is still waiting. A task
 //! that sends stops while its lane has enough to do: live traffic goes first, and what a replay has queued stays small.
+//!
+//! Where several nodes share a store, one of them works on a task; it makes sure of that before each page.
 
 mod estimate;
 mod expunge;
@@ -31,6 +33,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often a task looks whether its lane has room again, or whether it was canceled meanwhile.
 const ROOM_CHECKED_EVERY: Duration = Duration::from_millis(50);
 const CANCEL_CHECKED_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the node that works on a task has left it.
+const ELSEWHERE_CHECKED_EVERY: Duration = Duration::from_secs(5);
 
 /// What was found in a page, and how to go on.
 #[derive(Debug)]
@@ -56,8 +60,17 @@ enum Stop {
     /// Canceled, or its row is gone.
     Canceled,
     Closing,
+    /// Another node works on it.
+    Elsewhere,
     /// It can never be done: its endpoint is gone.
     Impossible(&'static str),
+}
+
+/// Where the work on a task has come to its end, or goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Here,
+    Elsewhere,
 }
 
 impl From<Unavailable> for Stop {
@@ -79,6 +92,8 @@ impl Engine {
     pub(crate) async fn serve_tasks(self: Arc<Self>) {
         let mut running = JoinSet::new();
         let mut known = HashSet::new();
+        let mut elsewhere = Vec::new();
+        let mut look_again_at = Instant::now();
         loop {
             let listed = self.tasks_to_run().await;
             if listed.is_err() {
@@ -90,20 +105,33 @@ impl Engine {
             for task in listed.unwrap_or_default() {
                 if running.len() < TASKS_AT_ONCE_MAX && known.insert(task.id) {
                     let engine = Arc::clone(&self);
-                    running.spawn(async move {
-                        engine.run_task(task.id).await;
-                        task.id
-                    });
+                    running.spawn(async move { (task.id, engine.run_task(task.id).await) });
                 }
             }
-            tokio::select! {
+            let looked_at = tokio::select! {
                 () = self.closing.cancelled() => break,
-                () = self.tasks_changed.notified() => {}
-                Some(ended) = running.join_next() => match ended {
-                    Ok(id) => drop(known.remove(&id)),
-                    // It stays known, so that a task that panics is not begun again and again.
-                    Err(problem) => tracing::error!(%problem, "a background task ended badly"),
-                },
+                () = self.tasks_changed.notified() => true,
+                () = tokio::time::sleep_until(look_again_at), if !elsewhere.is_empty() => true,
+                Some(ended) = running.join_next() => {
+                    match ended {
+                        Ok((id, Ended::Here)) => {
+                            known.remove(&id);
+                        }
+                        Ok((id, Ended::Elsewhere)) => {
+                            if elsewhere.is_empty() {
+                                look_again_at = Instant::now() + ELSEWHERE_CHECKED_EVERY;
+                            }
+                            elsewhere.push(id);
+                        }
+                        // It stays known, so that a task that panics is not begun again and again.
+                        Err(problem) => tracing::error!(%problem, "a background task ended badly"),
+                    }
+                    false
+                }
+            };
+            if looked_at {
+                known.retain(|id| !elsewhere.contains(id));
+                elsewhere.clear();
             }
         }
         while running.join_next().await.is_some() {}
@@ -114,11 +142,12 @@ impl Engine {
         Ok(self.store.tasks(None, filter, PageRequest::first(TASKS_LISTED, Order::Ascending)).await?.items)
     }
 
-    async fn run_task(self: &Arc<Self>, id: TaskId) {
+    async fn run_task(self: &Arc<Self>, id: TaskId) -> Ended {
         let status = loop {
             match self.work_on(id).await {
                 Ok(()) => break TaskStatus::Finished,
-                Err(Stop::Closing) => return,
+                Err(Stop::Closing) => return Ended::Here,
+                Err(Stop::Elsewhere) => return Ended::Elsewhere,
                 Err(Stop::Canceled) => break TaskStatus::Canceled,
                 Err(Stop::Impossible(problem)) => {
                     tracing::warn!(task_id = self.store.public_ids().encode(id), problem, "a background task failed");
@@ -127,15 +156,22 @@ impl Engine {
                 Err(Stop::Unavailable(problem)) => {
                     tracing::warn!(task_id = self.store.public_ids().encode(id), %problem, "a background task has to wait");
                     if self.rest(RETRY).await.is_err() {
-                        return;
+                        return Ended::Here;
                     }
                 }
             }
         };
         self.finish_task(id, status).await;
+        Ended::Here
+    }
+
+    /// Whether this node is the one that works on it.
+    async fn take_task(&self, id: TaskId) -> Result<(), Stop> {
+        if self.store.take_task(id).await? { Ok(()) } else { Err(Stop::Elsewhere) }
     }
 
     async fn work_on(self: &Arc<Self>, id: TaskId) -> Result<(), Stop> {
+        self.take_task(id).await?;
         let mut task = self.running_task(id).await?;
         if task.progress == TaskProgress::default() {
             let estimate = self.estimate(&task).await?;
@@ -145,6 +181,7 @@ impl Engine {
             if let (Some(application), Some(endpoint)) = (task.application, task.work.endpoint()) {
                 self.wait_for_room(id, application, endpoint).await?;
             }
+            self.take_task(id).await?;
             let started = Instant::now();
             let page = self.page(&task).await?;
             let sent = self.send_again(&task, page.send).await?;

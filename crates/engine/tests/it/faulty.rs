@@ -30,6 +30,14 @@ pub(crate) struct Faults {
     pub(crate) records: usize,
     pub(crate) largest_record: usize,
     pub(crate) claims: usize,
+    /// As after a long silence of this node: outcomes come too late, and it is not certain that leases hold.
+    pub(crate) leases_are_lost: bool,
+    pub(crate) leases_are_doubtful: bool,
+    /// What the next claim takes over.
+    pub(crate) taken_over: Option<health::Health>,
+    pub(crate) tasks_are_elsewhere: bool,
+    /// How often somebody wanted to work on a task.
+    pub(crate) tasks_asked_for: usize,
     random: u64,
 }
 
@@ -67,7 +75,18 @@ impl Queue for FaultyStore {
     async fn claim(&self, request: ClaimRequest, now: Timestamp) -> Result<Claimed, Unavailable> {
         self.trouble().await?;
         self.faults.lock().claims += 1;
-        self.inner.claim(request, now).await
+        let taken_over = self.faults.lock().taken_over.take();
+        Ok(Claimed { taken_over, ..self.inner.claim(request, now).await? })
+    }
+
+    fn holds_leases(&self) -> bool {
+        !self.faults.lock().leases_are_doubtful
+    }
+
+    async fn take_task(&self, _task: TaskId) -> Result<bool, Unavailable> {
+        let mut faults = self.faults.lock();
+        faults.tasks_asked_for += 1;
+        Ok(!faults.tasks_are_elsewhere)
     }
 
     async fn release(&self, leases: Vec<(DeliveryKey, LeaseId)>) -> Result<(), Unavailable> {
@@ -81,6 +100,9 @@ impl Queue for FaultyStore {
             let mut faults = self.faults.lock();
             faults.records += 1;
             faults.largest_record = faults.largest_record.max(records.len());
+        }
+        if self.faults.lock().leases_are_lost {
+            self.inner.release(records.iter().map(|record| (record.key, record.lease)).collect()).await?;
         }
         self.inner.record(records, now).await
     }

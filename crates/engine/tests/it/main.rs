@@ -7,6 +7,7 @@ mod faulty;
 mod health;
 mod lanes;
 mod news;
+mod nodes;
 mod order;
 mod simulation;
 mod world;

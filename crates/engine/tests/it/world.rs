@@ -20,7 +20,7 @@ use hookpost_domain::{
 use hookpost_engine::{Answer, Engine, EngineMetrics, EngineSettings, OutgoingRequest, Transport, TransportError};
 use hookpost_store::history::AttemptFilter;
 use hookpost_store::memory::MemoryStore;
-use hookpost_store::queue::ReadyReceiver;
+use hookpost_store::queue::{LaneState, News, NewsSender, ReadyReceiver};
 use hookpost_store::{NewMessage, Order, PageRequest, SharedStore};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -196,6 +196,7 @@ pub(crate) struct World {
     clock: Arc<TestClock>,
     entropy: Arc<Seeded>,
     line: Arc<Line>,
+    news: NewsSender,
     shutdown: CancellationToken,
     running: JoinSet<()>,
     ready_groups: usize,
@@ -238,6 +239,7 @@ impl World {
             clock,
             entropy,
             line,
+            news: tokio::sync::mpsc::channel(1).0,
             shutdown: CancellationToken::new(),
             running: JoinSet::new(),
             ready_groups,
@@ -250,7 +252,9 @@ impl World {
         self.shutdown = CancellationToken::new();
         let engine = Arc::clone(&self.engine);
         let shutdown = self.shutdown.clone();
-        self.running.spawn(engine.run(ready, shutdown));
+        let (sender, news) = tokio::sync::mpsc::channel(16);
+        self.news = sender;
+        self.running.spawn(engine.run(ready, Some(news), shutdown));
     }
 
     /// As by `kill -9`, and a new start on what the store has.
@@ -426,6 +430,18 @@ impl World {
         self.shared().create_task(task).await.expect("created");
         self.engine.wake_tasks();
         id
+    }
+
+    /// As from a store that other nodes share.
+    pub(crate) async fn tell(&self, news: News) {
+        self.news.send(news).await.expect("the engine runs");
+    }
+
+    pub(crate) async fn tell_of(&self, application: ApplicationId, endpoint: EndpointId, change: impl FnOnce(&mut LaneState)) {
+        let health = hookpost_domain::health::Health::default();
+        let mut lane = LaneState { application, endpoint, ready: false, next_due: None, health, elsewhere: false };
+        change(&mut lane);
+        self.tell(News::Lanes(vec![lane])).await;
     }
 
     pub(crate) async fn read_task(&self, id: TaskId) -> BackgroundTask {
