@@ -1,20 +1,41 @@
 //! What is configured. Reads come from memory wherever they can; a change is one transaction, and leaves a row for the other nodes.
 
+mod access;
+mod applications;
+mod endpoints;
+mod event_types;
+mod tasks;
+mod walk;
+mod writing;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookpost_domain::access::{Revocation, RevocationTarget};
 use hookpost_domain::id::ApplicationKind;
-use hookpost_domain::task::TaskStatus;
 use hookpost_domain::{
-    ApiKey, ApiKeyId, Application, ApplicationId, BackgroundTask, Endpoint, EndpointId, EventType, EventTypeName, OrgId, RowId, TaskId,
-    Timestamp, limits,
+    ApiKey, ApiKeyId, Application, ApplicationId, BackgroundTask, Endpoint, EndpointId, EventType, EventTypeName, OrgId, TaskId, Timestamp,
 };
+use hookpost_store::cache::list_event_types;
 use hookpost_store::catalog::TaskFilter;
 use hookpost_store::{ApplicationView, Catalog, Change, Listed, PageRequest, Reference, Unavailable, WriteError};
 
+pub(crate) use access::{Revocations, load_revocations, remember};
+
 use crate::PostgresStore;
-use crate::error::unfinished;
+use crate::shared::Shared;
+use writing::{Failed, carry_through};
+
+impl PostgresStore {
+    async fn change<T, E, C>(&self, change: impl FnOnce(Arc<Shared>) -> C) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Failed>,
+        C: Future<Output = Result<T, Failed>> + Send + 'static,
+    {
+        Ok(carry_through(&self.shared, change(Arc::clone(&self.shared))).await?)
+    }
+}
 
 #[async_trait]
 impl Catalog for PostgresStore {
@@ -24,116 +45,118 @@ impl Catalog for PostgresStore {
 
     async fn application(
         &self,
-        _org: &OrgId,
-        _reference: Reference<'_, ApplicationKind>,
+        org: &OrgId,
+        reference: Reference<'_, ApplicationKind>,
     ) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
-        Err(unfinished())
+        let view = match reference {
+            Reference::Id(id) => applications::by_id(&self.shared, id).await?,
+            Reference::Uid(uid) => applications::by_uid(&self.shared, org, uid).await?,
+        };
+        Ok(view.filter(|view| view.application.org == *org))
     }
 
-    async fn application_by_id(&self, _id: ApplicationId) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
-        Err(unfinished())
+    async fn application_by_id(&self, id: ApplicationId) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
+        Ok(applications::by_id(&self.shared, id).await?)
     }
 
-    async fn applications(&self, _org: &OrgId, _page: PageRequest<ApplicationId>) -> Result<Listed<Application>, Unavailable> {
-        Err(unfinished())
+    async fn applications(&self, org: &OrgId, page: PageRequest<ApplicationId>) -> Result<Listed<Application>, Unavailable> {
+        Ok(applications::list(&self.shared, org, page).await?)
     }
 
-    async fn create_application(&self, _application: Application) -> Result<(), WriteError> {
-        Err(unfinished().into())
+    async fn create_application(&self, application: Application) -> Result<(), WriteError> {
+        self.change(|shared| applications::create(shared, application)).await
     }
 
-    async fn update_application(&self, _id: ApplicationId, _change: Change<Application>) -> Result<Application, WriteError> {
-        Err(unfinished().into())
+    async fn update_application(&self, id: ApplicationId, change: Change<Application>) -> Result<Application, WriteError> {
+        self.change(|shared| applications::update(shared, id, change)).await
     }
 
-    async fn delete_application(&self, _id: ApplicationId, _now: Timestamp) -> Result<(), WriteError> {
-        Err(unfinished().into())
+    async fn delete_application(&self, id: ApplicationId, _now: Timestamp) -> Result<(), WriteError> {
+        self.change(|shared| applications::delete(shared, id)).await
     }
 
-    async fn create_endpoint(&self, _endpoint: Endpoint) -> Result<(), WriteError> {
-        Err(unfinished().into())
+    async fn create_endpoint(&self, endpoint: Endpoint) -> Result<(), WriteError> {
+        self.change(|shared| endpoints::create(shared, endpoint)).await
     }
 
-    async fn update_endpoint(
-        &self,
-        _application: ApplicationId,
-        _id: EndpointId,
-        _change: Change<Endpoint>,
-    ) -> Result<Endpoint, WriteError> {
-        Err(unfinished().into())
+    async fn update_endpoint(&self, application: ApplicationId, id: EndpointId, change: Change<Endpoint>) -> Result<Endpoint, WriteError> {
+        self.change(|shared| endpoints::update(shared, application, id, change)).await
     }
 
-    async fn delete_endpoint(&self, _application: ApplicationId, _id: EndpointId, _now: Timestamp) -> Result<(), WriteError> {
-        Err(unfinished().into())
+    async fn delete_endpoint(&self, application: ApplicationId, id: EndpointId, _now: Timestamp) -> Result<(), WriteError> {
+        self.change(|shared| endpoints::delete(shared, application, id)).await
     }
 
-    async fn event_type(&self, _org: &OrgId, _name: &str) -> Result<Option<Arc<EventType>>, Unavailable> {
-        Err(unfinished())
+    async fn event_type(&self, org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable> {
+        Ok(event_types::of_org(&self.shared, org).await?.get(name).cloned())
     }
 
     async fn event_types(
         &self,
-        _org: &OrgId,
-        _include_archived: bool,
-        _page: PageRequest<EventTypeName>,
+        org: &OrgId,
+        include_archived: bool,
+        page: PageRequest<EventTypeName>,
     ) -> Result<Listed<EventType>, Unavailable> {
-        Err(unfinished())
+        Ok(list_event_types(&*event_types::of_org(&self.shared, org).await?, include_archived, &page))
     }
 
-    async fn create_event_type(&self, _event_type: EventType) -> Result<(), WriteError> {
-        Err(unfinished().into())
+    async fn create_event_type(&self, event_type: EventType) -> Result<(), WriteError> {
+        self.change(|shared| event_types::create(shared, event_type)).await
     }
 
-    async fn update_event_type(&self, _org: &OrgId, _name: &str, _change: Change<EventType>) -> Result<EventType, WriteError> {
-        Err(unfinished().into())
+    async fn update_event_type(&self, org: &OrgId, name: &str, change: Change<EventType>) -> Result<EventType, WriteError> {
+        let (org, name) = (org.clone(), name.to_owned());
+        self.change(|shared| event_types::update(shared, org, name, change)).await
     }
 
-    async fn delete_event_type(&self, _org: &OrgId, _name: &str) -> Result<(), WriteError> {
-        Err(unfinished().into())
+    async fn delete_event_type(&self, org: &OrgId, name: &str) -> Result<(), WriteError> {
+        let (org, name) = (org.clone(), name.to_owned());
+        self.change(|shared| event_types::delete(shared, org, name)).await
     }
 
     async fn api_key_by_hash(&self, key_sha256: [u8; 32]) -> Result<Option<Arc<ApiKey>>, Unavailable> {
-        Err(unfinished())
+        Ok(access::key_by_hash(&self.shared, key_sha256).await?)
     }
 
-    async fn api_keys(&self, _org: Option<&OrgId>, _page: PageRequest<ApiKeyId>) -> Result<Listed<ApiKey>, Unavailable> {
-        Err(unfinished())
+    async fn api_keys(&self, org: Option<&OrgId>, page: PageRequest<ApiKeyId>) -> Result<Listed<ApiKey>, Unavailable> {
+        Ok(access::list_keys(&self.shared, org, page).await?)
     }
 
-    async fn create_api_key(&self, _key: ApiKey) -> Result<(), WriteError> {
-        Err(unfinished().into())
+    async fn create_api_key(&self, key: ApiKey) -> Result<(), WriteError> {
+        self.change(|shared| access::create_key(shared, key)).await
     }
 
-    async fn delete_api_key(&self, _org: Option<&OrgId>, _id: ApiKeyId) -> Result<(), WriteError> {
-        Err(unfinished().into())
+    async fn delete_api_key(&self, org: Option<&OrgId>, id: ApiKeyId) -> Result<(), WriteError> {
+        let org = org.cloned();
+        self.change(|shared| access::delete_key(shared, org, id)).await
     }
 
-    async fn revoke(&self, _revocation: Revocation) -> Result<(), Unavailable> {
-        Err(unfinished())
+    async fn revoke(&self, revocation: Revocation) -> Result<(), Unavailable> {
+        self.change(|shared| access::revoke(shared, revocation)).await
     }
 
-    async fn revoked_at(&self, _target: &RevocationTarget) -> Result<Option<Timestamp>, Unavailable> {
-        Err(unfinished())
+    async fn revoked_at(&self, target: &RevocationTarget) -> Result<Option<Timestamp>, Unavailable> {
+        Ok(self.shared.catalog.revocations.read().get(target).map(|(at, _)| *at))
     }
 
-    async fn create_task(&self, _task: BackgroundTask) -> Result<(), WriteError> {
-        Err(unfinished().into())
+    async fn create_task(&self, task: BackgroundTask) -> Result<(), WriteError> {
+        self.change(|shared| tasks::create(shared, task)).await
     }
 
-    async fn update_task(&self, _id: TaskId, _change: Change<BackgroundTask>) -> Result<BackgroundTask, WriteError> {
-        Err(unfinished().into())
+    async fn update_task(&self, id: TaskId, change: Change<BackgroundTask>) -> Result<BackgroundTask, WriteError> {
+        self.change(|shared| tasks::update(shared, id, change)).await
     }
 
-    async fn task(&self, _id: TaskId) -> Result<Option<BackgroundTask>, Unavailable> {
-        Err(unfinished())
+    async fn task(&self, id: TaskId) -> Result<Option<BackgroundTask>, Unavailable> {
+        Ok(tasks::get(&self.shared, id).await?)
     }
 
     async fn tasks(
         &self,
-        _org: Option<&OrgId>,
-        _filter: TaskFilter,
-        _page: PageRequest<TaskId>,
+        org: Option<&OrgId>,
+        filter: TaskFilter,
+        page: PageRequest<TaskId>,
     ) -> Result<Listed<BackgroundTask>, Unavailable> {
-        Err(unfinished())
+        Ok(tasks::list(&self.shared, org, &filter, page).await?)
     }
 }

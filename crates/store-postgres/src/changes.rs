@@ -3,14 +3,21 @@
 //! A row gets its time before its transaction is committed, so rows turn up late: each look goes back over some seconds, and what was seen is remembered.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hookpost_domain::{ApplicationId, EndpointId, OrgId, RowId};
+use hookpost_store::queue::News;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::catalog;
 use crate::error::StoreError;
+use crate::shared::Shared;
 
 /// What a change was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +36,34 @@ pub(crate) enum Changed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ChangeId(i64);
 
-/// Rows that need not be acted upon again: seen before, or our own.
+/// How far back each look goes: how long a transaction may take from its row to its end.
+const LATE_MS: f64 = 15_000.0;
+/// Rows are kept for so long; a node that did not look for nearly that long knows nothing any more.
+const KEPT_MS: f64 = 60_000.0;
+const MISSED_AFTER_MS: f64 = 40_000.0;
+const TIDY_EVERY: Duration = Duration::from_secs(10);
+
+/// What this node knows of changes.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
+    /// Rows that need not be acted upon again, with when they became known: seen before, or our own.
     known: Mutex<HashMap<ChangeId, Instant>>,
+    /// When the last look was, by the clock of the database, in milliseconds.
+    looked_at_ms: Mutex<Option<f64>>,
+    /// Changes that this node is making.
+    pub(crate) under_way: TaskTracker,
+}
+
+impl Changes {
+    pub(crate) fn is_known(&self, id: ChangeId) {
+        self.known.lock().insert(id, Instant::now());
+    }
+
+    /// Waits for what is being changed; nothing may be begun any more.
+    pub(crate) async fn finish(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
+    }
 }
 
 impl Changed {
@@ -69,4 +100,86 @@ pub(crate) async fn record_change(transaction: &impl GenericClient, changed: &Ch
         .query_typed("INSERT INTO hookpost.change (kind, key) VALUES ($1, $2) RETURNING id", &[(&kind, Type::INT2), (&key, Type::BYTEA)])
         .await?;
     Ok(ChangeId(rows[0].try_get(0)?))
+}
+
+/// Drops from memory what has changed, so that whoever asks next reads it again.
+pub(crate) fn forget(shared: &Shared, changed: &Changed) {
+    match changed {
+        Changed::Application(id) => {
+            shared.catalog.forget_application(*id);
+            shared.catalog.drop_application(*id);
+        }
+        Changed::EventTypes(org) => shared.catalog.drop_event_types(org),
+        Changed::ApiKey(hash) => shared.catalog.forget_api_key(*hash),
+        // Kept elsewhere, or read again as a whole.
+        Changed::Revocation | Changed::Health(_) | Changed::Task => {}
+    }
+}
+
+/// Looks at what the others changed since the last time, and drops it from memory. Returns what is not about the catalogue.
+pub(crate) async fn follow(shared: &Shared, client: &impl GenericClient) -> Result<Vec<Changed>, StoreError> {
+    let last = *shared.changes.looked_at_ms.lock();
+    // The clock is read before the rows: what is committed in between is seen twice rather than never.
+    let now: f64 = client.query_one("SELECT extract(epoch FROM clock_timestamp())::float8 * 1000", &[]).await?.try_get(0)?;
+    let Some(last) = last.filter(|last| (*last..*last + MISSED_AFTER_MS).contains(&now)) else {
+        // The first look, or the first after a long time.
+        catalog::remember(shared, catalog::load_revocations(client).await?);
+        shared.catalog.drop_all();
+        *shared.changes.looked_at_ms.lock() = Some(now);
+        return Ok(vec![Changed::Task]);
+    };
+    let since = now.min(last) - LATE_MS;
+    let rows = client
+        .query_typed("SELECT id, kind, key FROM hookpost.change WHERE at > to_timestamp($1 / 1000)", &[(&since, Type::FLOAT8)])
+        .await?;
+    let mut changes = Vec::new();
+    for row in &rows {
+        let id = ChangeId(row.try_get(0)?);
+        if shared.changes.known.lock().insert(id, Instant::now()).is_none() {
+            changes.extend(Changed::of_columns(row.try_get(1)?, row.try_get(2)?));
+        }
+    }
+    if changes.contains(&Changed::Revocation) {
+        catalog::remember(shared, catalog::load_revocations(client).await?);
+    }
+    changes.iter().for_each(|changed| forget(shared, changed));
+    *shared.changes.looked_at_ms.lock() = Some(now);
+    changes.retain(|changed| matches!(changed, Changed::Health(_) | Changed::Task));
+    Ok(changes)
+}
+
+/// Follows what others change, and takes away what everybody has seen.
+pub(crate) async fn serve(shared: Arc<Shared>, token: CancellationToken) {
+    let mut tidied_at = Instant::now();
+    while token.run_until_cancelled(tokio::time::sleep(shared.poll_every)).await.is_some() {
+        if let Err(error) = look(&shared).await {
+            tracing::debug!("cannot ask what other nodes changed: {error}");
+        }
+        if tidied_at.elapsed() >= TIDY_EVERY {
+            tidied_at = Instant::now();
+            if let Err(error) = tidy(&shared).await {
+                tracing::debug!("old changes stay a little longer: {error}");
+            }
+        }
+    }
+}
+
+async fn look(shared: &Shared) -> Result<(), StoreError> {
+    let connection = shared.connections.get().await?;
+    let others = follow(shared, &**connection).await?;
+    if others.contains(&Changed::Task) && shared.news.try_send(News::Tasks).is_err() {
+        // The engine is behind with its news: it looks again by itself.
+        tracing::debug!("nobody takes the news of changed tasks");
+    }
+    Ok(())
+}
+
+async fn tidy(shared: &Shared) -> Result<(), StoreError> {
+    let kept = Duration::from_millis(KEPT_MS as u64);
+    shared.changes.known.lock().retain(|_, since| since.elapsed() < kept);
+    let connection = shared.connections.get().await?;
+    let sql = "DELETE FROM hookpost.change WHERE id IN (
+        SELECT id FROM hookpost.change WHERE at < clock_timestamp() - $1 * interval '1 millisecond' LIMIT 10000 FOR UPDATE SKIP LOCKED)";
+    connection.query_typed(sql, &[(&KEPT_MS, Type::FLOAT8)]).await?;
+    Ok(())
 }

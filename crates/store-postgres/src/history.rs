@@ -1,91 +1,90 @@
 //! What happened: lists, states, counts.
 
+mod attempts;
+mod counted;
+mod deliveries;
+mod messages;
+mod scan;
+
 use async_trait::async_trait;
-use hookpost_domain::delivery::{AttemptOutcome, ResponseBody};
 use hookpost_domain::id::MessageKind;
-use hookpost_domain::{
-    ApplicationId, AttemptId, Delivery, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, RowId, Timestamp,
-    limits,
-};
+use hookpost_domain::{ApplicationId, AttemptId, Delivery, DeliveryKey, EndpointId, Message, MessageId, Timestamp};
 use hookpost_store::history::{
     AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, RetentionPolicy, ScannedPage, StoredAttempt,
 };
-use hookpost_store::page::Cursor;
-use hookpost_store::{History, Listed, Order, PageRequest, Reference, Unavailable};
+use hookpost_store::{History, Listed, PageRequest, Reference, Unavailable};
 
-/// Ids that are read from a list at a time.
-const CHUNK: usize = 256;
+pub(crate) use deliveries::decode_state;
 
-use crate::PostgresStore;
-use crate::error::unfinished;
+use crate::{PostgresStore, retention};
 
 #[async_trait]
 impl History for PostgresStore {
-    async fn message(&self, _application: ApplicationId, _reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable> {
-        Err(unfinished())
+    async fn message(&self, application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable> {
+        Ok(messages::one(&self.shared, application, reference).await?)
     }
 
     async fn messages(
         &self,
-        _application: ApplicationId,
-        _filter: MessageFilter,
-        _page: PageRequest<MessageId>,
+        application: ApplicationId,
+        filter: MessageFilter,
+        page: PageRequest<MessageId>,
     ) -> Result<ScannedPage<Message, MessageId>, Unavailable> {
-        Err(unfinished())
+        Ok(messages::of_application(&self.shared, application, &filter, &page).await?)
     }
 
-    async fn delivery(&self, _key: DeliveryKey) -> Result<Option<Delivery>, Unavailable> {
-        Err(unfinished())
+    async fn delivery(&self, key: DeliveryKey) -> Result<Option<Delivery>, Unavailable> {
+        Ok(deliveries::one(&self.shared, key).await?)
     }
 
-    async fn deliveries_of_message(&self, _message: MessageId, _page: PageRequest<EndpointId>) -> Result<Listed<Delivery>, Unavailable> {
-        Err(unfinished())
+    async fn deliveries_of_message(&self, message: MessageId, page: PageRequest<EndpointId>) -> Result<Listed<Delivery>, Unavailable> {
+        Ok(deliveries::of_message(&self.shared, message, &page).await?)
     }
 
     async fn messages_of_endpoint(
         &self,
-        _endpoint: EndpointId,
-        _filter: DeliveryFilter,
-        _page: PageRequest<MessageId>,
+        endpoint: EndpointId,
+        filter: DeliveryFilter,
+        page: PageRequest<MessageId>,
     ) -> Result<ScannedPage<(Message, Delivery), MessageId>, Unavailable> {
-        Err(unfinished())
+        Ok(deliveries::of_endpoint(&self.shared, endpoint, &filter, &page).await?)
     }
 
-    async fn attempt(&self, _message: MessageId, _id: AttemptId) -> Result<Option<StoredAttempt>, Unavailable> {
-        Err(unfinished())
+    async fn attempt(&self, message: MessageId, id: AttemptId) -> Result<Option<StoredAttempt>, Unavailable> {
+        Ok(attempts::one(&self.shared, message, id).await?)
     }
 
     async fn attempts_of_message(
         &self,
-        _message: MessageId,
-        _filter: AttemptFilter,
-        _page: PageRequest<AttemptId>,
+        message: MessageId,
+        filter: AttemptFilter,
+        page: PageRequest<AttemptId>,
     ) -> Result<ScannedPage<StoredAttempt, AttemptId>, Unavailable> {
-        Err(unfinished())
+        Ok(attempts::of_message(&self.shared, message, &filter, &page).await?)
     }
 
     async fn attempts_of_endpoint(
         &self,
-        _endpoint: EndpointId,
-        _filter: AttemptFilter,
-        _page: PageRequest<AttemptId>,
+        endpoint: EndpointId,
+        filter: AttemptFilter,
+        page: PageRequest<AttemptId>,
     ) -> Result<ScannedPage<StoredAttempt, AttemptId>, Unavailable> {
-        Err(unfinished())
+        Ok(attempts::of_endpoint(&self.shared, endpoint, &filter, &page).await?)
     }
 
-    async fn endpoint_counts(&self, _endpoint: EndpointId, _since: Timestamp, _until: Timestamp) -> Result<EndpointCounts, Unavailable> {
-        Err(unfinished())
+    async fn endpoint_counts(&self, endpoint: EndpointId, since: Timestamp, until: Timestamp) -> Result<EndpointCounts, Unavailable> {
+        Ok(counted::of_endpoint(&self.shared, endpoint, since, until).await?)
     }
 
-    async fn expunge_message(&self, _application: ApplicationId, _message: MessageId) -> Result<bool, Unavailable> {
-        Err(unfinished())
+    async fn expunge_message(&self, application: ApplicationId, message: MessageId) -> Result<bool, Unavailable> {
+        Ok(messages::expunge(&self.shared, application, message).await?)
     }
 
-    async fn expunge_attempt(&self, _message: MessageId, _id: AttemptId) -> Result<bool, Unavailable> {
-        Err(unfinished())
+    async fn expunge_attempt(&self, message: MessageId, id: AttemptId) -> Result<bool, Unavailable> {
+        Ok(attempts::expunge(&self.shared, message, id).await?)
     }
 
-    async fn forget(&self, _policy: RetentionPolicy, _now: Timestamp) -> Result<Forgotten, Unavailable> {
-        Err(unfinished())
+    async fn forget(&self, policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable> {
+        Ok(retention::forget(&self.shared, policy, now).await?)
     }
 }

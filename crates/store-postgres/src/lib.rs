@@ -39,8 +39,8 @@ mod retention;
 mod schema;
 mod services;
 mod shared;
+mod statements;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -59,6 +59,7 @@ pub use error::OpenError;
 pub use schema::{Migration, migrate};
 
 use crate::batch::Waiting;
+use crate::changes::Changes;
 use crate::connect::{Connections, connect_first};
 use crate::error::StoreError;
 use crate::hints::Hints;
@@ -120,6 +121,7 @@ impl PostgresStore {
     pub async fn close(&self) {
         let services = self.services.lock().take();
         let Some(services) = services else { return };
+        self.shared.changes.finish().await;
         services.finish().await;
         if let Err(error) = leave(&self.shared).await {
             tracing::warn!("this node could not say that it leaves, others will wait for it: {error}");
@@ -146,7 +148,9 @@ async fn begin(client: &mut Client, connections: Connections, options: PostgresO
         leases: Mutex::default(),
         owned: Mutex::default(),
         hints: Hints::default(),
-        catalog: CatalogCache::new(HashMap::new()),
+        catalog: CatalogCache::new(catalog::load_revocations(client).await?),
+        changes: Changes::default(),
+        poll_every: options.poll_every,
         unhealthy: RwLock::default(),
         unfinished: AtomicI64::new(0),
         accepts: Waiting::new(WAITING_MAX),

@@ -46,6 +46,11 @@ impl Partitions {
         self.known.read().range(..=id).next_back().is_some_and(|(_, until)| id < *until)
     }
 
+    /// It was dropped.
+    pub(crate) fn forget(&self, from: i64) {
+        self.known.write().remove(&from);
+    }
+
     /// Makes the piece for a message, unless it is there.
     pub(crate) async fn ensure(&self, shared: &Shared, message: MessageId) -> Result<(), StoreError> {
         if self.covers(message) {

@@ -1,1 +1,47 @@
 //! Forgetting: whole partitions where retention is long, rows in pieces where it is short; payloads, keys, answers and revocations by their age.
+//!
+//! One node forgets for all. A partition goes when all of it is past its time, so that messages may stay longer than they must, by one partition at most;
+//! where that would be much of the time for which they are kept, rows are deleted to the moment.
+
+mod partitions;
+mod payloads;
+mod rows;
+mod sweeps;
+
+use hookpost_domain::{RowId, Timestamp};
+use hookpost_store::history::{Forgotten, RetentionPolicy};
+
+use crate::error::StoreError;
+use crate::owners::{Scope, own};
+use crate::shared::Shared;
+
+/// Of the length of a partition: what is kept for at least so many is forgotten by partitions.
+const PARTITIONS_MIN: u32 = 4;
+
+pub(crate) async fn forget(shared: &Shared, policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, StoreError> {
+    shared.catalog.revocations.write().retain(|_, (_, forget_at)| *forget_at > now);
+    let mut connection = shared.connections.get().await?;
+    if !own(shared, &**connection, Scope::Retention).await? {
+        return Ok(Forgotten::default());
+    }
+    let oldest_kept = now - policy.rows;
+    // Kept for exactly as long as the policy says: at its end a message goes.
+    let first_kept = RowId::first_at(Timestamp::from_unix_ms(oldest_kept.unix_ms().saturating_add(1)));
+    let by_partitions = policy.rows >= shared.partitions.length().saturating_mul(PARTITIONS_MIN);
+    let (messages, first_left) = if by_partitions {
+        partitions::forget(shared, &mut connection, first_kept).await?
+    } else {
+        (rows::forget(shared, &mut connection, first_kept).await?, RowId::first_at(oldest_kept))
+    };
+    let payloads = payloads::forget(&mut connection, now).await?;
+    let swept = sweeps::sweep(&connection, first_left, now).await?;
+    Ok(Forgotten { messages: messages.count, payloads: payloads.count, more: messages.more || payloads.more || swept.more })
+}
+
+/// What one call took away of one kind.
+#[derive(Debug, Clone, Copy, Default)]
+struct Piece {
+    count: u64,
+    /// There is more, or may be.
+    more: bool,
+}

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
-use crate::{accept, node, partitions, record};
+use crate::{accept, changes, node, partitions, record};
 
 /// Dropped, they end where they stand.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ impl Services {
         let mut work = Group::default();
         work.run(accept::serve(Arc::clone(shared), work.token.clone()));
         work.run(record::serve(Arc::clone(shared), work.token.clone()));
+        work.run(changes::serve(Arc::clone(shared), work.token.clone()));
         work.run(partitions::serve(Arc::clone(shared), work.token.clone()));
         let mut heartbeat = Group::default();
         heartbeat.run(node::serve(Arc::clone(shared), heartbeat.token.clone()));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use hookpost_domain::health::Health;
 use hookpost_domain::id::RowIds;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::accept::AcceptCommand;
 use crate::batch::Waiting;
+use crate::changes::Changes;
 use crate::connect::Connections;
 use crate::hints::Hints;
 use crate::leases::Leases;
@@ -37,6 +39,9 @@ pub(crate) struct Shared {
     pub(crate) owned: Mutex<Owned>,
     pub(crate) hints: Hints,
     pub(crate) catalog: CatalogCache,
+    pub(crate) changes: Changes,
+    /// How often it is asked what other nodes did, at least.
+    pub(crate) poll_every: Duration,
     /// Endpoints whose health is not the default, as the database said last.
     pub(crate) unhealthy: RwLock<HashMap<EndpointId, Health>>,
     /// Deliveries that are not in a final state: what this node changed since it was last counted.

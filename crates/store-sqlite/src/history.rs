@@ -1,7 +1,6 @@
 //! What happened: lists, states, counts. All of it is read on the reading threads.
 
 use async_trait::async_trait;
-use hookpost_domain::delivery::{AttemptOutcome, ResponseBody};
 use hookpost_domain::id::MessageKind;
 use hookpost_domain::{
     ApplicationId, AttemptId, Delivery, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, RowId, Timestamp,
@@ -21,7 +20,7 @@ use crate::posting::{self, Span};
 use crate::shared::Shared;
 use crate::tail::{Counts, Entry, ListKind, minute_of};
 use crate::{counters, messages, retention};
-use hookpost_store::codec::{decode_attempt, decode_delivery, encode_attempt, encode_delivery, endpoint_id, message_id};
+use hookpost_store::codec::{self, decode_attempt, decode_delivery, encode_delivery, endpoint_id, message_id};
 
 /// Ids that are read from a list at a time.
 const CHUNK: usize = 256;
@@ -331,7 +330,7 @@ fn expunge_attempt(connection: &Connection, message: MessageId, id: AttemptId) -
         let row = decode_delivery(&data)?;
         if let Some((last, attempt)) = row.last.filter(|(last, _)| *last == id) {
             let mut data = Vec::new();
-            encode_delivery(row.state, row.progress, Some((last, &without_body(&attempt)?)), &mut data);
+            encode_delivery(row.state, row.progress, Some((last, &codec::expunge_attempt(&attempt)?)), &mut data);
             connection.prepare_cached("UPDATE delivery SET data = ?3 WHERE message = ?1 AND endpoint = ?2")?.execute(params![
                 raw_message,
                 raw_endpoint,
@@ -349,17 +348,7 @@ fn expunge_attempt(connection: &Connection, message: MessageId, id: AttemptId) -
         raw_message,
         raw_endpoint,
         id.row().as_i64(),
-        without_body(&attempt)?
+        codec::expunge_attempt(&attempt)?
     ])?;
     Ok(true)
-}
-
-fn without_body(attempt: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let mut attempt = decode_attempt(attempt)?;
-    if let AttemptOutcome::Response(response) = &mut attempt.outcome {
-        response.body = ResponseBody::Expunged;
-    }
-    let mut bytes = Vec::new();
-    encode_attempt(&attempt, &mut bytes);
-    Ok(bytes)
 }

@@ -277,6 +277,17 @@ pub fn decode_attempt(bytes: &[u8]) -> Result<Attempt, Unreadable> {
     })
 }
 
+/// The same attempt without the body of the response.
+pub fn expunge_attempt(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    let mut attempt = decode_attempt(bytes)?;
+    if let AttemptOutcome::Response(response) = &mut attempt.outcome {
+        response.body = ResponseBody::Expunged;
+    }
+    let mut expunged = Vec::new();
+    encode_attempt(&attempt, &mut expunged);
+    Ok(expunged)
+}
+
 /// Postcard writes to memory, which does not fail.
 fn extend(value: &impl Serialize, into: &mut Vec<u8>) {
     let taken = std::mem::take(into);

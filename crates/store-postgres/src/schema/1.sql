@@ -118,6 +118,7 @@ CREATE TABLE hookpost.event_id (
     message bigint NOT NULL,
     PRIMARY KEY (application, event_id)
 );
+CREATE INDEX event_id_by_age ON hookpost.event_id (message);
 
 -- History is partitioned by the id of the message, and so by the day on which it was accepted. The bounds of the partitions
 -- <table>_p<milliseconds of the first id>, from the first id to the first beyond:
@@ -203,3 +204,4 @@ CREATE TABLE hookpost.count_sum (
     deliveries bigint NOT NULL,
     PRIMARY KEY (endpoint, minute, status)
 );
+CREATE INDEX count_sum_by_age ON hookpost.count_sum (minute);

@@ -1,0 +1,38 @@
+//! Deliveries by status: the sums, and what was not added to them yet.
+
+use hookpost_domain::task::DeliveryStatus;
+use hookpost_domain::{EndpointId, Timestamp};
+use hookpost_store::history::EndpointCounts;
+
+use crate::error::StoreError;
+use crate::shared::Shared;
+use crate::statements::query;
+
+/// One statement: what is folded meanwhile is seen on one side or the other.
+const SQL: &str = "
+    SELECT status, sum(deliveries)::bigint FROM (
+        SELECT status, deliveries FROM hookpost.count_sum WHERE endpoint = $1 AND minute >= $2 AND minute < $3
+        UNION ALL
+        SELECT change.status, change.change::bigint
+        FROM hookpost.count_change, unnest(endpoints, minutes, statuses, changes) AS change (endpoint, minute, status, change)
+        WHERE change.endpoint = $1 AND change.minute >= $2 AND change.minute < $3
+    ) AS counted GROUP BY status";
+
+pub(super) async fn of_endpoint(
+    shared: &Shared,
+    endpoint: EndpointId,
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<EndpointCounts, StoreError> {
+    let minute = |minutes: u64| i32::try_from(minutes).unwrap_or(i32::MAX);
+    let (since, until) = (minute(since.unix_ms() / 60_000), minute(until.unix_ms().div_ceil(60_000)));
+    let connection = shared.connections.get().await?;
+    let mut counts = EndpointCounts::default();
+    for row in query(&connection, SQL, &[&endpoint.row().as_i64(), &since, &until]).await? {
+        let status = u8::try_from(row.try_get::<_, i16>(0)?).ok().and_then(DeliveryStatus::from_code);
+        if let Some(status) = status {
+            *counts.of_mut(status) = u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or_default();
+        }
+    }
+    Ok(counts)
+}

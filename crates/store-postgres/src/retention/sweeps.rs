@@ -1,0 +1,64 @@
+//! Everything else that is past its time, some rows of each kind per call.
+
+use deadpool_postgres::Object;
+use hookpost_domain::{RowId, Timestamp, limits};
+
+use super::Piece;
+use crate::counts::minute_of;
+use crate::error::StoreError;
+use crate::statements::execute;
+
+/// Rows of one kind that are deleted at a time.
+const SWEPT_AT_ONCE: i64 = 2000;
+
+/// What somebody is writing at this moment is passed over: nobody waits for anybody.
+const SWEEPS: [(&str, Bound); 4] = [
+    (
+        "DELETE FROM hookpost.idempotency_key WHERE key IN (
+            SELECT key FROM hookpost.idempotency_key WHERE kept_at_ms <= $1 ORDER BY kept_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        Bound::KeysUntil,
+    ),
+    (
+        "DELETE FROM hookpost.kept_answer WHERE key IN (
+            SELECT key FROM hookpost.kept_answer WHERE kept_at_ms <= $1 ORDER BY kept_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        Bound::KeysUntil,
+    ),
+    (
+        "DELETE FROM hookpost.event_id WHERE (application, event_id) IN (
+            SELECT application, event_id FROM hookpost.event_id WHERE message < $1 ORDER BY message LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        Bound::FirstMessage,
+    ),
+    (
+        "DELETE FROM hookpost.count_sum WHERE (endpoint, minute, status) IN (
+            SELECT endpoint, minute, status FROM hookpost.count_sum WHERE minute < $1::bigint ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        Bound::FirstMinute,
+    ),
+];
+
+/// What the first parameter of a sweep is.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    /// Keys and answers from then on are kept.
+    KeysUntil,
+    /// Older messages are gone.
+    FirstMessage,
+    FirstMinute,
+}
+
+/// `first_left`: there are no older messages.
+pub(super) async fn sweep(connection: &Object, first_left: RowId, now: Timestamp) -> Result<Piece, StoreError> {
+    let mut piece = Piece::default();
+    for (sql, bound) in SWEEPS {
+        let bound = match bound {
+            Bound::KeysUntil => (now - limits::IDEMPOTENCY_WINDOW).unix_ms() as i64,
+            Bound::FirstMessage => first_left.as_i64(),
+            Bound::FirstMinute => minute_of(first_left.created_at()).into(),
+        };
+        let swept = execute(connection, sql, &[&bound, &SWEPT_AT_ONCE]).await?;
+        piece.count += swept;
+        piece.more |= swept as i64 == SWEPT_AT_ONCE;
+    }
+    // Few, and each node drops its own copy.
+    execute(connection, "DELETE FROM hookpost.revocation WHERE forget_at_ms <= $1", &[&(now.unix_ms() as i64)]).await?;
+    Ok(piece)
+}
