@@ -35,6 +35,8 @@ if [ "$purpose" = test ]; then
     need curl curl
     need git git
     need go golang-go
+    # Debian keeps the programs of the server beside those of other versions, not in the path.
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 fi
 
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -11,9 +11,12 @@ import argparse
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +32,8 @@ class Step:
     #: Programs without which the step is left out, with a line that says so.
     wants: tuple[str, ...] = ()
     needs_server: bool = False
+    #: One PostgreSQL for all the tests of the step, instead of one for each.
+    needs_postgres: bool = False
 
 
 def target_dir() -> Path:
@@ -48,7 +53,7 @@ STEPS = [
     Step("deny", [*CARGO, "deny", "--offline", "check", "bans", "licenses", "sources"], wants=("cargo-deny",)),
     Step("clippy", [*CARGO, "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"]),
     Step("build", [*CARGO, "build", "--workspace", "--bins", "--locked", "--quiet"]),
-    Step("unit tests", unit_tests()),
+    Step("unit tests", unit_tests(), needs_postgres=True),
     Step("documentation tests", [*CARGO, "test", "--workspace", "--doc", "--locked", "--quiet"]),
     Step("wire", [*PYTHON, "tests/wire/run.py"], needs_server=True),
     Step("sdk", [*PYTHON, "tests/sdk/run.py"], needs_server=True),
@@ -67,11 +72,39 @@ COUNTS = [
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
+@contextmanager
+def postgres() -> Iterator[dict[str, str]]:
+    """Where a PostgreSQL of our own answers, for as long as it is needed; nowhere if it cannot be started: then those who want it say why."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["sh", str(ROOT / "tests" / "harness" / "postgres.sh"), str(port)]
+    # In a session of its own: it must be able to tidy up after an interrupt from the terminal.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True) as script:
+        assert script.stdout is not None
+        url = script.stdout.readline().strip()
+        yield {"HOOKPOST_TEST_POSTGRES": url} if url else {}
+
+
 def run(step: Step) -> tuple[int, int]:
+    if not step.needs_postgres:
+        return run_with(step, {})
+    with postgres() as environment:
+        return run_with(step, environment)
+
+
+def run_with(step: Step, environment: dict[str, str]) -> tuple[int, int]:
     """Runs a step, shows what it prints, and returns how many tests passed and failed."""
     passed = failed = 0
     process = subprocess.Popen(
-        step.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        step.command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
     assert process.stdout is not None
     for line in process.stdout:

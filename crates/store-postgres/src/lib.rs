@@ -185,3 +185,6 @@ impl Store for PostgresStore {
         &self.shared.public_ids
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,18 @@
+//! The promises of all stores, and those of this one.
+
+mod harness;
+mod lives;
+mod migrations;
+mod open;
+mod pieces;
+mod server;
+
+use harness::PostgresHarness;
+use hookpost_store::conformance::model;
+
+hookpost_store::conformance_tests!(PostgresHarness::open());
+
+#[test]
+fn does_what_the_model_does() {
+    model::check_against_model(0..10, PostgresHarness::open);
+}
