@@ -21,6 +21,7 @@ pub mod memory;
 pub mod page;
 pub mod queue;
 pub mod rows;
+pub mod transfer;
 pub mod vault;
 
 use std::sync::Arc;

@@ -1,0 +1,128 @@
+//! The rows of a move, and the one form in which both stores must have them.
+
+use hookpost_domain::{
+    ApiKey, Application, ApplicationId, AttemptId, BackgroundTask, DeliveryState, EndpointId, EventType, Message, MessageId, Progress,
+    Timestamp,
+};
+
+use super::TransferError;
+use super::tally::{Fields, Kind, Tally};
+use crate::IdempotencyKey;
+use crate::codec::{StateColumns, decode_message};
+use crate::rows::from_json;
+
+/// One row, or a message with all it has. What stores keep as JSON or in the form of the codec is moved byte by byte; so is what is sealed, because both
+/// stores have the same master key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    Application { data: Vec<u8> },
+    Endpoint { id: EndpointId, data: Vec<u8>, sealed: Vec<u8> },
+    EventType { data: Vec<u8> },
+    ApiKey { data: Vec<u8> },
+    Revocation { target: Vec<u8>, at: Timestamp, forget_at: Timestamp },
+    Health { endpoint: EndpointId, data: Vec<u8> },
+    Task { data: Vec<u8> },
+    Message(MessageRow),
+    IdempotencyKey { key: IdempotencyKey, message: MessageId, created_at: Timestamp },
+    KeptAnswer { key: IdempotencyKey, kept_at: Timestamp, status: u16, body: Vec<u8> },
+}
+
+/// A message with its deliveries, the pending ones too, in the order of the endpoints, and its attempts in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageRow {
+    pub id: MessageId,
+    pub application: ApplicationId,
+    pub header: Vec<u8>,
+    pub payload: Option<Vec<u8>>,
+    pub deliveries: Vec<MovedDelivery>,
+    pub attempts: Vec<MovedAttempt>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MovedDelivery {
+    pub endpoint: EndpointId,
+    pub state: DeliveryState,
+    pub progress: Progress,
+    /// An attempt by hand is asked for.
+    pub manual_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedAttempt {
+    pub id: AttemptId,
+    pub endpoint: EndpointId,
+    pub data: Vec<u8>,
+}
+
+impl MessageRow {
+    /// Without the payload.
+    pub fn message(&self) -> Result<Message, TransferError> {
+        Ok(decode_message(self.id, self.application, &self.header, None)?)
+    }
+}
+
+impl Row {
+    /// The highest row id in it that a store has handed out.
+    pub(super) fn highest_row_id(&self) -> Result<u64, TransferError> {
+        let row = match self {
+            Self::Application { data } => from_json::<Application>(data)?.id.row(),
+            Self::Endpoint { id, .. } => id.row(),
+            Self::EventType { data } => from_json::<EventType>(data)?.id.row(),
+            Self::ApiKey { data } => from_json::<ApiKey>(data)?.id.row(),
+            Self::Task { data } => from_json::<BackgroundTask>(data)?.id.row(),
+            Self::Message(message) => message.attempts.iter().map(|attempt| attempt.id.row()).fold(message.id.row(), Ord::max),
+            Self::IdempotencyKey { message, .. } => message.row(),
+            Self::Revocation { .. } | Self::Health { .. } | Self::KeptAnswer { .. } => return Ok(0),
+        };
+        Ok(row.raw())
+    }
+
+    pub(super) fn count_in(&self, tally: &mut Tally) {
+        match self {
+            Self::Application { data } => tally.add(Kind::Applications, Fields::new().bytes(data)),
+            Self::Endpoint { id, data, sealed } => {
+                tally.add(Kind::Endpoints, Fields::new().number(id.row().raw()).bytes(data).bytes(sealed));
+            }
+            Self::EventType { data } => tally.add(Kind::EventTypes, Fields::new().bytes(data)),
+            Self::ApiKey { data } => tally.add(Kind::ApiKeys, Fields::new().bytes(data)),
+            Self::Revocation { target, at, forget_at } => {
+                tally.add(Kind::Revocations, Fields::new().bytes(target).number(at.unix_ms()).number(forget_at.unix_ms()));
+            }
+            Self::Health { endpoint, data } => tally.add(Kind::Health, Fields::new().number(endpoint.row().raw()).bytes(data)),
+            Self::Task { data } => tally.add(Kind::Tasks, Fields::new().bytes(data)),
+            Self::Message(message) => count_message(message, tally),
+            Self::IdempotencyKey { key, message, created_at } => {
+                let fields = Fields::new().bytes(&key.0).number(message.row().raw()).number(created_at.unix_ms());
+                tally.add(Kind::IdempotencyKeys, fields);
+            }
+            Self::KeptAnswer { key, kept_at, status, body } => {
+                let fields = Fields::new().bytes(&key.0).number(kept_at.unix_ms()).number((*status).into()).bytes(body);
+                tally.add(Kind::KeptAnswers, fields);
+            }
+        }
+    }
+}
+
+fn count_message(row: &MessageRow, tally: &mut Tally) {
+    let id = row.id.row().raw();
+    let payload = row.payload.as_deref();
+    let fields = Fields::new().number(id).number(row.application.row().raw()).bytes(&row.header);
+    tally.add(Kind::Messages, fields.number(payload.is_some().into()).bytes(payload.unwrap_or_default()));
+    for delivery in &row.deliveries {
+        let StateColumns { state, reason, due_at_ms } = StateColumns::of(delivery.state);
+        let fields = Fields::new()
+            .number(id)
+            .number(delivery.endpoint.row().raw())
+            .number(state as u64)
+            .optional(reason.map(|reason| reason as u64))
+            .optional(due_at_ms.map(|at| at as u64))
+            .number(delivery.progress.attempts.into())
+            .number(delivery.progress.scheduled_attempts.into())
+            .optional(delivery.manual_at.map(Timestamp::unix_ms));
+        tally.add(Kind::Deliveries, fields);
+    }
+    for attempt in &row.attempts {
+        let fields = Fields::new().number(id).number(attempt.endpoint.row().raw()).number(attempt.id.row().raw()).bytes(&attempt.data);
+        tally.add(Kind::Attempts, fields);
+    }
+}
