@@ -22,6 +22,11 @@ pub enum OpenError {
          made with this one"
     )]
     NewerSchema { found: usize, known: usize },
+    #[error(
+        "the data directory {} has half a move from {source_place}: run `hookpost move` again to finish it, or remove the directory",
+        data_dir.display()
+    )]
+    HalfMoved { data_dir: PathBuf, source_place: String },
     #[error("{0}")]
     WrongMasterKey(#[from] WrongMasterKey),
     #[error("the database cannot be read: {0}")]

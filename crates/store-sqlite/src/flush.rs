@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::error::StoreError;
 use crate::posting::{BLOCK_ENTRIES_MAX, decode_block, encode_block};
 use crate::schema::meta;
-use crate::tail::{Entry, Frozen, ListKind};
+use crate::tail::{Counts, Entry, Frozen, ListKind};
 
 pub(crate) const COUNTER_CHUNKS: usize = 16;
 const KEYS_PER_ITEM: usize = 64;
@@ -136,21 +136,29 @@ fn write_item(connection: &Connection, active: &Active, item: usize) -> Result<u
 }
 
 fn write_counters(connection: &Connection, frozen: &Frozen, chunk: usize) -> Result<usize, StoreError> {
-    let mut counters: Vec<_> = frozen.tail.counters.iter().filter(|((endpoint, _), _)| counter_chunk(*endpoint) == chunk).collect();
-    counters.sort_unstable_by_key(|(key, _)| **key);
+    let own = frozen.tail.counters.iter().filter(|((endpoint, _), _)| counter_chunk(*endpoint) == chunk);
+    let mut counters: Vec<_> = own.map(|(key, counts)| (*key, *counts)).collect();
+    counters.sort_unstable_by_key(|(key, _)| *key);
+    add_to_counters(connection, &counters)?;
+    Ok(counters.len())
+}
+
+/// By endpoint and minute.
+pub(crate) fn add_to_counters(connection: &Connection, counters: &[((u64, u64), Counts)]) -> Result<(), StoreError> {
     let mut upsert = connection.prepare_cached(
         "INSERT INTO counter (endpoint, minute, pending, sending, success, fail, canceled) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT DO UPDATE SET pending = pending + ?3, sending = sending + ?4, success = success + ?5, fail = fail + ?6,
              canceled = canceled + ?7",
     )?;
-    for ((endpoint, minute), counts) in &counters {
+    for ((endpoint, minute), counts) in counters {
         let [pending, sending, success, fail, canceled] = counts.0;
         upsert.execute(params![*endpoint as i64, *minute as i64, pending, sending, success, fail, canceled])?;
     }
-    Ok(counters.len())
+    Ok(())
 }
 
-fn write_list(connection: &Connection, kind: ListKind, owner: u64, mut entries: &[Entry]) -> Result<usize, StoreError> {
+/// Entries that are higher than all that the list has.
+pub(crate) fn write_list(connection: &Connection, kind: ListKind, owner: u64, mut entries: &[Entry]) -> Result<usize, StoreError> {
     let mut rows = 0;
     let last_block: Option<(i64, Vec<u8>)> = connection
         .prepare_cached("SELECT first_id, ids FROM posting WHERE kind = ?1 AND owner = ?2 ORDER BY first_id DESC LIMIT 1")?

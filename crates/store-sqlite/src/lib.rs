@@ -31,6 +31,7 @@ mod schema;
 mod shared;
 mod tail;
 mod tasks;
+mod transfer;
 mod writer;
 
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ use rusqlite::Connection;
 
 pub use backup::{BackupError, BackupProgress, OnProgress, RestoreError, restore};
 pub use error::OpenError;
+pub use transfer::SqliteTransfer;
 
 use crate::checkpoint::Checkpoints;
 use crate::command::{Command, Completed};
@@ -104,6 +106,7 @@ impl SqliteStore {
         let file = data_dir.join(DATABASE_FILE);
         let mut connection = schema::open_writer(&file)?;
         schema::migrate(&mut connection)?;
+        transfer::check_not_moving(&connection, &data_dir)?;
         let public_ids = identify(&connection, &vault, &*entropy)?;
         let recovered = recovery::recover(&mut connection)?;
 
@@ -188,10 +191,8 @@ impl Store for SqliteStore {
 
 /// Checks that the master key is the one of this database, and reads the key of its public ids; draws both in a new one.
 fn identify(connection: &Connection, vault: &Vault, entropy: &dyn Entropy) -> Result<PublicIds, OpenError> {
-    let context = meta::VAULT_CANARY.as_bytes();
-    match meta::bytes(connection, meta::VAULT_CANARY)? {
-        Some(sealed) => drop(vault.open(context, &sealed)?),
-        None => meta::set(connection, meta::VAULT_CANARY, vault.seal(context, CANARY))?,
+    if !check_master_key(connection, vault)? {
+        set_master_key(connection, vault)?;
     }
     let key = match meta::bytes(connection, meta::PUBLIC_ID_KEY)? {
         Some(key) => key.try_into().map_err(|_| OpenError::Damaged("the key of the public ids has another length".to_owned()))?,
@@ -203,6 +204,19 @@ fn identify(connection: &Connection, vault: &Vault, entropy: &dyn Entropy) -> Re
         }
     };
     Ok(PublicIds::new(key))
+}
+
+/// `false`: the database is new, and has none yet.
+fn check_master_key(connection: &Connection, vault: &Vault) -> Result<bool, OpenError> {
+    let sealed = meta::bytes(connection, meta::VAULT_CANARY)?;
+    if let Some(sealed) = &sealed {
+        vault.open(meta::VAULT_CANARY.as_bytes(), sealed)?;
+    }
+    Ok(sealed.is_some())
+}
+
+fn set_master_key(connection: &Connection, vault: &Vault) -> rusqlite::Result<()> {
+    meta::set(connection, meta::VAULT_CANARY, vault.seal(meta::VAULT_CANARY.as_bytes(), CANARY))
 }
 
 /// Runs on the runtime: hands over and answers, in the order of the commits, so that the writer wakes it once per commit.

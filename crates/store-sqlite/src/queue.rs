@@ -212,7 +212,7 @@ pub(crate) fn delete_manual(connection: &Connection, key: DeliveryKey) -> Result
     Ok(())
 }
 
-fn set_manual(connection: &Connection, key: DeliveryKey, at: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn set_manual(connection: &Connection, key: DeliveryKey, at: Timestamp) -> Result<(), StoreError> {
     connection.prepare_cached("INSERT OR REPLACE INTO manual (message, endpoint, at_ms) VALUES (?1, ?2, ?3)")?.execute(params![
         key.message.row().as_i64(),
         key.endpoint.row().as_i64(),

@@ -84,6 +84,8 @@ pub(crate) mod meta {
     pub(crate) const FROZEN_DONE: &str = "frozen_done";
     /// Tail rows up to here are in the tables.
     pub(crate) const FLUSHED_SEQ: &str = "flushed_seq";
+    /// How far a move into this database has come, until it is complete.
+    pub(crate) const MOVING: &str = "moving";
 
     pub(crate) fn bytes(connection: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
         connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()

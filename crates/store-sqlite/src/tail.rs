@@ -73,7 +73,7 @@ impl Counted {
 pub(crate) struct Counts(pub(crate) [i64; 5]);
 
 impl Counts {
-    fn change(&mut self, counted: Counted, by: i64) {
+    pub(crate) fn change(&mut self, counted: Counted, by: i64) {
         if let Some(slot) = (counted as usize).checked_sub(1) {
             self.0[slot] += by;
         }

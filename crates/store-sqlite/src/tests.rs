@@ -4,6 +4,7 @@ mod backup;
 mod crash;
 mod failure;
 mod harness;
+mod moving;
 mod open;
 mod runs;
 

@@ -34,6 +34,12 @@ pub trait Harness: Send {
 
     /// What `kill -9` and a new start would do: drops the store without ceremony and opens what is left, with a new ready channel.
     async fn reopen(&mut self);
+
+    /// Whether what is open after [`Self::reopen`] never heard of endpoints that were deleted before. No message is on its way to one then: whoever routed it is
+    /// gone with the process.
+    fn forgets_deleted_endpoints(&self) -> bool {
+        false
+    }
 }
 
 /// Expands to one `#[tokio::test]` per promise; `$open` makes a future of a fresh harness.

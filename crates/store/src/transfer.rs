@@ -6,6 +6,7 @@
 //! The rows of a piece and the [`Cursor`] behind them are one transaction of the target, so that a move that was cut short goes on where it was.
 //! [`run`] says what is done in which order; a store only reads, writes and says where it is.
 
+pub mod key;
 mod row;
 mod run;
 mod tally;
@@ -63,7 +64,7 @@ impl Section {
     }
 }
 
-/// Where a row stands in its section. Only the store that gave it knows its order.
+/// Where a row stands in its section: see [`key`]. Only the store that gave it knows its order.
 pub type Key = Vec<u8>;
 
 /// A piece of a section.
@@ -72,6 +73,14 @@ pub struct Batch {
     pub rows: Vec<Row>,
     /// Where the next piece begins; `None`: the section ends here.
     pub next: Option<Key>,
+}
+
+impl Batch {
+    /// Of the rows that a store looked at, some of which may be nothing to others. As many as were asked for: there may be more.
+    pub fn of(rows: Vec<(Key, Option<Row>)>, asked_for: usize) -> Self {
+        let next = if rows.len() < asked_for { None } else { rows.last().map(|(key, _)| key.clone()) };
+        Self { rows: rows.into_iter().filter_map(|(_, row)| row).collect(), next }
+    }
 }
 
 /// How far a move has come: kept by the target, until everything was compared.

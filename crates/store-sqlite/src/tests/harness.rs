@@ -46,9 +46,17 @@ pub(super) struct SqliteHarness {
 
 impl SqliteHarness {
     pub(super) async fn open() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        Self::open_in(tempfile::tempdir().expect("a directory"))
+    }
+
+    pub(super) fn open_in(directory: TempDir) -> Self {
         let (store, ready) = open(directory.path());
         Self { directory, shared: Some(store.clone()), store: Some(store), ready }
+    }
+
+    /// As a crash does.
+    pub(super) fn drop_store(&mut self) {
+        (self.shared, self.store) = (None, None);
     }
 }
 
@@ -63,7 +71,7 @@ impl Harness for SqliteHarness {
     }
 
     async fn reopen(&mut self) {
-        (self.shared, self.store) = (None, None);
+        self.drop_store();
         let (store, ready) = open(self.directory.path());
         self.shared = Some(store.clone());
         (self.store, self.ready) = (Some(store), ready);

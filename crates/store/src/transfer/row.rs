@@ -8,7 +8,7 @@ use hookpost_domain::{
 use super::TransferError;
 use super::tally::{Fields, Kind, Tally};
 use crate::IdempotencyKey;
-use crate::codec::{StateColumns, decode_message};
+use crate::codec::{StateColumns, Unreadable, decode_message};
 use crate::rows::from_json;
 
 /// One row, or a message with all it has. What stores keep as JSON or in the form of the codec is moved byte by byte; so is what is sealed, because both
@@ -56,8 +56,8 @@ pub struct MovedAttempt {
 
 impl MessageRow {
     /// Without the payload.
-    pub fn message(&self) -> Result<Message, TransferError> {
-        Ok(decode_message(self.id, self.application, &self.header, None)?)
+    pub fn message(&self) -> Result<Message, Unreadable> {
+        decode_message(self.id, self.application, &self.header, None)
     }
 }
 

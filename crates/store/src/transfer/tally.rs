@@ -67,7 +67,8 @@ impl Tally {
 
     /// The first kind that is not the same.
     pub fn difference(&self, other: &Self) -> Option<Kind> {
-        let same = |kind: Kind| (self.counts[kind as usize], self.sums[kind as usize]) == (other.counts[kind as usize], other.sums[kind as usize]);
+        let same =
+            |kind: Kind| (self.counts[kind as usize], self.sums[kind as usize]) == (other.counts[kind as usize], other.sums[kind as usize]);
         Kind::ALL.into_iter().find(|kind| !same(*kind))
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Lockstep<H> {
     times: HashSet<Timestamp>,
     applications: Vec<ApplicationId>,
     endpoints: Vec<(ApplicationId, EndpointId)>,
+    /// Those of which the subject does not know that they were deleted.
+    forgotten: HashSet<EndpointId>,
     /// In the order in which they were made: the model's id, and the subject's.
     messages: Vec<(ApplicationId, MessageId, MessageId)>,
     attempts: Vec<(AttemptId, AttemptId)>,
@@ -79,6 +81,7 @@ impl<H: Harness> Lockstep<H> {
             times: HashSet::new(),
             applications: Vec::new(),
             endpoints: Vec::new(),
+            forgotten: HashSet::new(),
             messages: Vec::new(),
             attempts: Vec::new(),
             held: Vec::new(),
@@ -121,7 +124,8 @@ impl<H: Harness> Lockstep<H> {
                     .endpoints
                     .iter()
                     .enumerate()
-                    .filter(|(index, (owner, _))| *owner == application && targets >> (index % 8) & 1 == 1);
+                    .filter(|(index, (owner, _))| *owner == application && targets >> (index % 8) & 1 == 1)
+                    .filter(|(_, (_, endpoint))| !self.forgotten.contains(endpoint));
                 let targets: Vec<_> = targets.map(|(_, (_, endpoint))| *endpoint).collect();
                 let content = MessageContent {
                     event_id: event_id.and_then(|n| fixture::uid(&format!("event-{n}"))),
@@ -359,6 +363,14 @@ impl<H: Harness> Lockstep<H> {
         self.model = self.model.restarted(sender);
         self.model_ready = ready;
         self.subject.reopen().await;
+        if self.subject.forgets_deleted_endpoints() {
+            for (application, endpoint) in &self.endpoints {
+                let view = self.model.application_by_id(*application).await.expect("memory is available");
+                if view.is_none_or(|view| view.endpoint(*endpoint).is_none()) {
+                    self.forgotten.insert(*endpoint);
+                }
+            }
+        }
         // What was leased is nobody's now; whether an old lease means anything to the new process is not said.
         self.held.clear();
         self.stale.clear();
