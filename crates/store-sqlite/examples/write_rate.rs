@@ -2,7 +2,7 @@
 //!
 //! Producers in a closed loop accept messages, an engine that delivers in no time records them; everything is durable before it is answered.
 //! Options: `--messages N`, `--in-flight N`, `--payload BYTES`, `--endpoints N` (per message), `--applications N`, `--keys` (idempotency keys), `--backlog` (accept
-//! everything first, then claim and record it).
+//! everything first, then claim and record it), `--forget` (in the end forget the keys, as if it were twelve hours later).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,9 +15,9 @@ use hookpost_domain::message::{PayloadType, Routing};
 use hookpost_domain::secret::EndpointSecrets;
 use hookpost_domain::{
     Application, ApplicationId, Attempt, AttemptOutcome, DeliveryState, Endpoint, EndpointId, Entropy, EventTypeName, MessageContent,
-    OrgId, Progress, SigningSecret, Timestamp,
+    OrgId, Progress, SigningSecret, Timestamp, limits,
 };
-use hookpost_store::history::MessageFilter;
+use hookpost_store::history::{MessageFilter, RetentionPolicy};
 use hookpost_store::queue::ClaimRequest;
 use hookpost_store::vault::Vault;
 use hookpost_store::{
@@ -290,9 +290,31 @@ async fn measure() {
         assert_eq!(page.items.len(), 50);
     }
     println!("newest 50 of an application: {} us", list.elapsed().as_micros() / 100);
+    if flag("--forget") {
+        forget_keys(&store, messages).await;
+    }
     let closing = instant();
     store.close().await;
     println!("closed in {} ms; {:.0} bytes/message on disk", closing.elapsed().as_millis(), disk_bytes(directory.path()) / messages as f64);
+}
+
+/// Ends when a call has nothing more to do. The messages stay.
+async fn forget_keys(store: &SqliteStore, keys: usize) {
+    let policy = RetentionPolicy { rows: Duration::from_secs(90 * 86_400) };
+    let later = now() + limits::IDEMPOTENCY_WINDOW;
+    let started = instant();
+    let (mut calls, mut longest) = (0, Duration::ZERO);
+    loop {
+        let call = instant();
+        let more = store.forget(policy, later).await.expect("forgotten").more;
+        longest = longest.max(call.elapsed());
+        calls += 1;
+        if !more {
+            break;
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    println!("forgot {keys} keys in {seconds:.3} s: {:.0}/s; {calls} calls, longest {} us", keys as f64 / seconds, longest.as_micros());
 }
 
 fn disk_bytes(directory: &std::path::Path) -> f64 {

@@ -6,16 +6,15 @@
 
 use std::sync::Arc;
 
-use hookpost_domain::{MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::StoreError;
+use crate::keys::{ENTRIES_PER_BLOCK, KeyEntry, KeyIndex, write_block};
 use crate::posting::{BLOCK_ENTRIES_MAX, decode_block, encode_block};
 use crate::schema::meta;
 use crate::tail::{Counts, Entry, Frozen, ListKind};
 
 pub(crate) const COUNTER_CHUNKS: usize = 16;
-const KEYS_PER_ITEM: usize = 64;
 /// A slice ends with the item that brings it here.
 pub(crate) const ROWS_PER_SLICE: usize = 96;
 const TAIL_ROWS_DELETED_PER_COMMIT: i64 = 64;
@@ -35,13 +34,13 @@ pub(crate) struct Flush {
 struct Active {
     frozen: Arc<Frozen>,
     lists: Vec<(ListKind, u64)>,
-    keys: Vec<([u8; 16], (MessageId, Timestamp))>,
+    keys: Vec<KeyEntry>,
     done: usize,
 }
 
 impl Active {
     fn items(&self) -> usize {
-        COUNTER_CHUNKS + self.lists.len() + self.keys.len().div_ceil(KEYS_PER_ITEM)
+        COUNTER_CHUNKS + self.lists.len() + self.keys.len().div_ceil(ENTRIES_PER_BLOCK)
     }
 }
 
@@ -79,7 +78,7 @@ impl Flush {
         self.active = Some(Active { frozen, lists, keys, done });
     }
 
-    pub(crate) fn write_slice(&self, connection: &Connection, rows_max: usize) -> Result<Flushed, StoreError> {
+    pub(crate) fn write_slice(&self, connection: &Connection, keys: &mut KeyIndex, rows_max: usize) -> Result<Flushed, StoreError> {
         if let Some(active) = &self.active {
             let mut done = active.done;
             let mut rows = 0;
@@ -92,6 +91,9 @@ impl Flush {
             meta::set(connection, meta::FROZEN_DONE, done as i64)?;
             if all {
                 meta::set(connection, meta::FLUSHED_SEQ, active.frozen.seq)?;
+                if !active.keys.is_empty() {
+                    keys.complete_run(connection, active.frozen.seq, &active.keys)?;
+                }
             }
             return Ok(Flushed { done: Some(done), deleted_seq: None, all });
         }
@@ -103,10 +105,13 @@ impl Flush {
         Ok(Flushed::default())
     }
 
-    pub(crate) fn committed(&mut self, flushed: Flushed) {
+    pub(crate) fn committed(&mut self, flushed: Flushed, keys: &mut KeyIndex) {
         if let (Some(active), Some(done)) = (&mut self.active, flushed.done) {
             active.done = done;
             if flushed.all {
+                if !active.keys.is_empty() {
+                    keys.take_up(active.frozen.seq, &active.keys);
+                }
                 self.flushed_seq = active.frozen.seq;
                 self.active = None;
             }
@@ -126,13 +131,9 @@ fn write_item(connection: &Connection, active: &Active, item: usize) -> Result<u
     if let Some(&(kind, owner)) = active.lists.get(item) {
         return write_list(connection, kind, owner, active.frozen.tail.list(kind, owner));
     }
-    let start = (item - active.lists.len()) * KEYS_PER_ITEM;
-    let run = &active.keys[start..active.keys.len().min(start + KEYS_PER_ITEM)];
-    let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO idempotency (key, message, at_ms) VALUES (?1, ?2, ?3)")?;
-    for (key, (message, at)) in run {
-        insert.execute(params![key, message.row().as_i64(), at.unix_ms() as i64])?;
-    }
-    Ok(run.len())
+    let start = (item - active.lists.len()) * ENTRIES_PER_BLOCK;
+    write_block(connection, active.frozen.seq, &active.keys[start..active.keys.len().min(start + ENTRIES_PER_BLOCK)])?;
+    Ok(1)
 }
 
 fn write_counters(connection: &Connection, frozen: &Frozen, chunk: usize) -> Result<usize, StoreError> {

@@ -16,7 +16,7 @@ use crate::error::{StoreError, closed};
 use crate::leases::Leases;
 use crate::shared::Shared;
 use crate::writer::{Batch, HotStatements, Scratch};
-use hookpost_store::codec::{encode_delivery, encode_header, message_id, time, trigger_number};
+use hookpost_store::codec::{encode_delivery, encode_header, trigger_number};
 
 #[async_trait]
 impl Intake for SqliteStore {
@@ -139,10 +139,7 @@ fn message_of_key(shared: &Shared, connection: &Connection, key: IdempotencyKey)
     if let Some(known) = shared.tails.read().message_of_key(key) {
         return Ok(Some(known));
     }
-    Ok(connection
-        .prepare_cached("SELECT message, at_ms FROM idempotency WHERE key = ?1")?
-        .query_row([key.0], |row| Ok((message_id(row.get(0)?), time(row.get(1)?))))
-        .optional()?)
+    shared.keys.lock().find(connection, &key.0)
 }
 
 pub(crate) fn insert_due(connection: &Connection, key: DeliveryKey, at: Timestamp, trigger: Trigger) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 //! - Accepting writes one row, and is answered after the fsync of its group ([`writer`]).
 //! - A pending delivery has no row: it is implied by its message, and found again after a crash by the low-water mark ([`leases`], [`recovery`]).
 //! - Lists, counters and idempotency keys collect in memory, journaled with each commit, and are written in sorted runs ([`tail`],
-//!   [`flush`], [`posting`]).
+//!   [`flush`], [`posting`], [`keys`]).
 //! - A million deliveries that wait cost a cursor per endpoint ([`claim`]).
 //! - Memory follows the disk: it changes after the commit, or not at all.
 
@@ -18,6 +18,7 @@ mod error;
 mod flush;
 mod history;
 mod intake;
+mod keys;
 mod leases;
 mod lock;
 mod messages;
@@ -54,6 +55,7 @@ pub use transfer::SqliteTransfer;
 use crate::checkpoint::Checkpoints;
 use crate::command::{Command, Completed};
 use crate::error::StoreError;
+use crate::keys::KeyIndex;
 use crate::lock::DataDirLock;
 use crate::readers::Readers;
 use crate::schema::meta;
@@ -109,6 +111,7 @@ impl SqliteStore {
         transfer::check_not_moving(&connection, &data_dir)?;
         let public_ids = identify(&connection, &vault, &*entropy)?;
         let recovered = recovery::recover(&mut connection)?;
+        let keys = KeyIndex::load(&connection)?;
 
         let shared = Arc::new(Shared {
             file,
@@ -127,6 +130,7 @@ impl SqliteStore {
             backup_request: Mutex::new(None),
             backup_running: AtomicBool::new(false),
             sweep: Mutex::default(),
+            keys: Mutex::new(keys),
             limits: RunLimits::default(),
         });
         for endpoint in recovered.backlogged {

@@ -22,7 +22,7 @@ use crate::shared::Shared;
 use crate::tail::{Counted, Entry, ListKind, minute_of};
 use hookpost_store::codec::{decode_delivery_state, endpoint_id, message_id, time, trigger_of_number};
 
-/// Rows of lists, counters, keys and the like that one call removes.
+/// Rows of lists, counters, answers and the like that one call removes.
 const SWEPT_ROWS_MAX: i64 = 500;
 
 pub(crate) async fn forget(store: &SqliteStore, policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable> {
@@ -57,13 +57,17 @@ fn forget_piece(
     let oldest_kept = now - policy.rows;
     let messages = forget_messages(context, oldest_kept)?;
     let payloads = forget_payloads(context.connection, now)?;
+    let answers = forget_answers(context.connection, now)?;
+    let keys = context.shared.keys.lock().sweep(context.connection, now)?;
     sweep(context, oldest_kept, now)?;
-    let more = !old_messages(context.connection, oldest_kept, 1)?.is_empty() || payloads.more;
+    let more =
+        !old_messages(context.connection, oldest_kept, 1)?.is_empty() || payloads.more || keys.more || answers == SWEPT_ROWS_MAX as usize;
     let forgotten = Forgotten { messages: messages.len() as u64, payloads: payloads.count, more };
     Ok(Written::and(forgotten, move |shared| {
         let mut leases = shared.leases.lock();
         messages.iter().for_each(|message| leases.forget_message(*message));
         drop(leases);
+        shared.keys.lock().swept(&keys);
         shared.catalog.revocations.write().retain(|_, (_, forget_at)| *forget_at > now);
     }))
 }
@@ -205,10 +209,17 @@ fn has_expired(connection: &Connection, now: Timestamp) -> Result<bool, StoreErr
     Ok(false)
 }
 
+/// Returns how many.
+fn forget_answers(connection: &Connection, now: Timestamp) -> Result<usize, StoreError> {
+    let until = now - limits::IDEMPOTENCY_WINDOW;
+    Ok(connection
+        .prepare_cached("DELETE FROM kept_answer WHERE key IN (SELECT key FROM kept_answer WHERE at_ms <= ?1 ORDER BY at_ms LIMIT ?2)")?
+        .execute(params![until.unix_ms() as i64, SWEPT_ROWS_MAX])?)
+}
+
 /// How far the sweep of the lists has come; one pass after the other, with a pause.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    key: [u8; 16],
     list: (i64, i64),
     counter: i64,
     added_target: i64,
@@ -221,42 +232,25 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// Some rows of everything else that is past its time.
 fn sweep(context: &mut WriteContext<'_>, oldest_kept: Timestamp, now: Timestamp) -> Result<(), StoreError> {
     let connection = context.connection;
-    let keys_until = (now - limits::IDEMPOTENCY_WINDOW).unix_ms() as i64;
-    connection
-        .prepare_cached("DELETE FROM kept_answer WHERE key IN (SELECT key FROM kept_answer WHERE at_ms <= ?1 LIMIT ?2)")?
-        .execute(params![keys_until, SWEPT_ROWS_MAX])?;
     connection.prepare_cached("DELETE FROM revocation WHERE forget_at_ms <= ?1")?.execute([now.unix_ms() as i64])?;
 
     let mut sweep = context.shared.sweep.lock();
     if now < sweep.pause_until {
         return Ok(());
     }
-    let keys_left = sweep_keys(connection, &mut sweep.key, keys_until)?;
     let bound = RowId::first_at(oldest_kept).as_i64();
     let lists_left = sweep_lists(connection, &mut sweep.list, bound)?;
     let minute = minute_of(oldest_kept) as i64;
     let counters_left = sweep_owners(connection, "counter", "minute", &mut sweep.counter, minute)?;
     let gone_left = sweep_gone(connection, &mut sweep.gone)?;
     let targets_left = sweep_owners(connection, "added_target", "message", &mut sweep.added_target, bound)?;
-    if !(keys_left || lists_left || counters_left || targets_left || gone_left) {
+    if !(lists_left || counters_left || targets_left || gone_left) {
         *sweep = Sweep { pause_until: now + SWEEP_PAUSE, ..Sweep::default() };
     }
     Ok(())
 }
 
 /// Each returns whether the pass goes on.
-fn sweep_keys(connection: &Connection, cursor: &mut [u8; 16], until_ms: i64) -> Result<bool, StoreError> {
-    let keys: Vec<([u8; 16], i64)> = connection
-        .prepare_cached("SELECT key, at_ms FROM idempotency WHERE key > ?1 ORDER BY key LIMIT ?2")?
-        .query_map(params![*cursor, SWEPT_ROWS_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    for (key, _) in keys.iter().filter(|(_, at_ms)| *at_ms <= until_ms) {
-        connection.prepare_cached("DELETE FROM idempotency WHERE key = ?1")?.execute([key])?;
-    }
-    *cursor = keys.last().map_or([0xff; 16], |(key, _)| *key);
-    Ok(keys.len() as i64 == SWEPT_ROWS_MAX)
-}
-
 fn sweep_lists(connection: &Connection, cursor: &mut (i64, i64), bound: i64) -> Result<bool, StoreError> {
     let mut next =
         connection.prepare_cached("SELECT kind, owner FROM posting WHERE (kind, owner) > (?1, ?2) ORDER BY kind, owner LIMIT 1")?;

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use crate::OpenError;
 
 /// Each entry brings the schema from its index to the next version, in one transaction. Entries are never changed once released.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 pub(crate) const SCHEMA_VERSION: usize = MIGRATIONS.len();
 

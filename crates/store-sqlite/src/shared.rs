@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::backup::BackupRequest;
 use crate::command::{CommandQueue, Completed};
 use crate::flush::ROWS_PER_SLICE;
+use crate::keys::KeyIndex;
 use crate::leases::Leases;
 use crate::retention::Sweep;
 use crate::tail::{TAIL_WEIGHT_MAX, Tails};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) backup_request: Mutex<Option<BackupRequest>>,
     pub(crate) backup_running: AtomicBool,
     pub(crate) sweep: Mutex<Sweep>,
+    /// The writer's; a lock only because operations reach it through here.
+    pub(crate) keys: Mutex<KeyIndex>,
     pub(crate) limits: RunLimits,
 }
 

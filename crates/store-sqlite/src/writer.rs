@@ -226,7 +226,8 @@ impl Writer {
                 .prepare_cached("INSERT OR IGNORE INTO held (message, endpoint) VALUES (?1, ?2)")?
                 .execute(params![key.message.row().as_i64(), key.endpoint.row().as_i64()])?;
         }
-        let flushed = self.flush.write_slice(connection, self.shared.limits.rows_per_slice.load(Ordering::Relaxed))?;
+        let flushed =
+            self.flush.write_slice(connection, &mut self.shared.keys.lock(), self.shared.limits.rows_per_slice.load(Ordering::Relaxed))?;
         hot.insert_tail.execute(params![
             self.next_seq,
             self.shared.new_row_id(Timestamp::ZERO).as_i64(),
@@ -272,7 +273,7 @@ impl Writer {
                 leases.recorded(ended.key, ended.lease, ended.transition);
             }
             let old_frozen = if flushed.all { tails.frozen.take() } else { None };
-            self.flush.committed(flushed);
+            self.flush.committed(flushed, &mut self.shared.keys.lock());
             let flush_now = self.shared.flush_now.swap(false, Ordering::Relaxed);
             if tails.frozen.is_none()
                 && (tails.live.weight >= self.shared.limits.tail_weight_max.load(Ordering::Relaxed) || flush_now && tails.live.weight > 0)
