@@ -20,6 +20,13 @@ async fn the_invariants_hold_whatever_happens() {
     }
 }
 
+/// Its ordered lane stood still for ever: it had stopped claiming for a message that waited for its retry, and nothing looked again when the
+/// time of that one came.
+#[tokio::test(start_paused = true)]
+async fn seed_30_an_ordered_lane_goes_on_when_a_retry_is_due() {
+    simulate(30).await;
+}
+
 struct Subscriber {
     app: ApplicationId,
     endpoint: EndpointId,
