@@ -21,6 +21,7 @@ use hookpost_store::catalog::TaskFilter;
 use hookpost_store::{ApplicationView, Catalog, Change, Listed, PageRequest, Reference, Unavailable, WriteError};
 
 pub(crate) use access::{Revocations, load_revocations, remember};
+pub(crate) use applications::by_id as application_by_id;
 
 use crate::PostgresStore;
 use crate::shared::Shared;

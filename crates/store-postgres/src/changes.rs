@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookpost_domain::{ApplicationId, EndpointId, OrgId, RowId};
-use hookpost_store::queue::News;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::GenericClient;
@@ -148,30 +147,13 @@ pub(crate) async fn follow(shared: &Shared, client: &impl GenericClient) -> Resu
     Ok(changes)
 }
 
-/// Follows what others change, and takes away what everybody has seen.
+/// Takes away what everybody has seen.
 pub(crate) async fn serve(shared: Arc<Shared>, token: CancellationToken) {
-    let mut tidied_at = Instant::now();
-    while token.run_until_cancelled(tokio::time::sleep(shared.poll_every)).await.is_some() {
-        if let Err(error) = look(&shared).await {
-            tracing::debug!("cannot ask what other nodes changed: {error}");
-        }
-        if tidied_at.elapsed() >= TIDY_EVERY {
-            tidied_at = Instant::now();
-            if let Err(error) = tidy(&shared).await {
-                tracing::debug!("old changes stay a little longer: {error}");
-            }
+    while token.run_until_cancelled(tokio::time::sleep(TIDY_EVERY)).await.is_some() {
+        if let Err(error) = tidy(&shared).await {
+            tracing::debug!("old changes stay a little longer: {error}");
         }
     }
-}
-
-async fn look(shared: &Shared) -> Result<(), StoreError> {
-    let connection = shared.connections.get().await?;
-    let others = follow(shared, &**connection).await?;
-    if others.contains(&Changed::Task) && shared.news.try_send(News::Tasks).is_err() {
-        // The engine is behind with its news: it looks again by itself.
-        tracing::debug!("nobody takes the news of changed tasks");
-    }
-    Ok(())
 }
 
 async fn tidy(shared: &Shared) -> Result<(), StoreError> {

@@ -147,7 +147,7 @@ async fn begin(client: &mut Client, connections: Connections, options: PostgresO
         partitions,
         leases: Mutex::default(),
         owned: Mutex::default(),
-        hints: Hints::default(),
+        hints: Hints::new(options.notify),
         catalog: CatalogCache::new(catalog::load_revocations(client).await?),
         changes: Changes::default(),
         poll_every: options.poll_every,

@@ -11,6 +11,7 @@ mod register;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use deadpool_postgres::{Object, Transaction};
 use tokio::time::Instant;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
@@ -23,6 +24,16 @@ use crate::error::StoreError;
 
 /// For those who prepare it: the first statement of every transaction that writes in the name of a node. No row: the node was buried.
 pub(crate) const GUARD: &str = "SELECT 1 FROM hookpost.node WHERE holder = $1 FOR KEY SHARE";
+
+/// A transaction in the name of this life of the node.
+pub(crate) async fn begin(client: &mut Object, holder: i64) -> Result<Transaction<'_>, StoreError> {
+    let transaction = client.transaction().await?;
+    let guard = transaction.prepare_cached(GUARD).await?;
+    if transaction.query_opt(&guard, &[&holder]).await?.is_none() {
+        return Err(StoreError::NodeLost);
+    }
+    Ok(transaction)
+}
 
 /// No life has it.
 const NOBODY: i64 = 0;

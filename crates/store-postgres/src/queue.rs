@@ -3,49 +3,82 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hookpost_domain::health::Health;
-use hookpost_domain::{AttemptId, DeliveryKey, DeliveryState, EndpointId, Progress, Reason, Timestamp, Trigger};
+use hookpost_domain::{DeliveryKey, EndpointId, Reason, TaskId, Timestamp};
 use hookpost_store::queue::{Backlog, CancelFilter, Canceled, ClaimRequest, LaneState};
 use hookpost_store::{Claimed, LeaseId, Queue, Record, Recorded, Unavailable};
-use tokio::sync::oneshot;
 
 use crate::PostgresStore;
-use crate::error::unfinished;
+use crate::error::StoreError;
+use crate::owners::{Scope, Taken, own, scope_to_claim, take, tell_health};
+use crate::shared::Shared;
+use crate::{cancel, claim, lanes, record, release, resend};
 
 #[async_trait]
 impl Queue for PostgresStore {
-    async fn claim(&self, _request: ClaimRequest, _now: Timestamp) -> Result<Claimed, Unavailable> {
-        Err(unfinished())
+    async fn claim(&self, request: ClaimRequest, now: Timestamp) -> Result<Claimed, Unavailable> {
+        Ok(claim_if_served_here(&self.shared, request, now).await?)
     }
 
-    async fn release(&self, _leases: Vec<(DeliveryKey, LeaseId)>) -> Result<(), Unavailable> {
-        Err(unfinished())
+    async fn release(&self, leases: Vec<(DeliveryKey, LeaseId)>) -> Result<(), Unavailable> {
+        Ok(release::release(&self.shared, leases).await?)
     }
 
-    async fn record(&self, _records: Arc<Vec<Record>>, _now: Timestamp) -> Result<Vec<Recorded>, Unavailable> {
-        Err(unfinished())
+    async fn record(&self, records: Arc<Vec<Record>>, now: Timestamp) -> Result<Vec<Recorded>, Unavailable> {
+        record::record(&self.shared, records, now).await
+    }
+
+    fn holds_leases(&self) -> bool {
+        self.shared.node.holds()
+    }
+
+    async fn take_task(&self, task: TaskId) -> Result<bool, Unavailable> {
+        Ok(take_task(&self.shared, task).await?)
     }
 
     async fn lanes(&self) -> Result<Vec<LaneState>, Unavailable> {
-        Err(unfinished())
+        Ok(lanes::lanes(&self.shared).await?)
     }
 
-    async fn send_again(&self, _deliveries: Vec<DeliveryKey>, _now: Timestamp) -> Result<usize, Unavailable> {
-        Err(unfinished())
+    async fn send_again(&self, deliveries: Vec<DeliveryKey>, now: Timestamp) -> Result<usize, Unavailable> {
+        Ok(resend::send_again(&self.shared, deliveries, now).await?)
     }
 
     async fn cancel(
         &self,
-        _endpoint: EndpointId,
-        _which: CancelFilter,
-        _reason: Reason,
-        _limit: usize,
-        __now: Timestamp,
+        endpoint: EndpointId,
+        which: CancelFilter,
+        reason: Reason,
+        limit: usize,
+        _now: Timestamp,
     ) -> Result<Canceled, Unavailable> {
-        Err(unfinished())
+        Ok(cancel::cancel(&self.shared, endpoint, &which, reason, limit).await?)
     }
 
     fn backlog(&self) -> Backlog {
-        hookpost_store::queue::Backlog::default()
+        record::backlog(&self.shared)
     }
+}
+
+async fn claim_if_served_here(shared: &Shared, request: ClaimRequest, now: Timestamp) -> Result<Claimed, StoreError> {
+    let mut taken_over = None;
+    if let Some(scope) = scope_to_claim(shared, request.endpoint).await? {
+        let taken = take(shared, &**shared.connections.get().await?, scope).await?;
+        match taken {
+            Taken::Elsewhere => return Ok(Claimed::default()),
+            Taken::Before => {}
+            Taken::Now(unwell) => {
+                let own = unwell.iter().find(|(_, endpoint, _)| *endpoint == request.endpoint);
+                taken_over = Some(own.map(|(.., health)| *health).unwrap_or_default());
+                tell_health(shared, unwell);
+            }
+        }
+    }
+    Ok(Claimed { taken_over, ..claim::claim(shared, request, now).await? })
+}
+
+/// A node that was taken for dead has no tasks either, and must not believe so.
+async fn take_task(shared: &Shared, task: TaskId) -> Result<bool, StoreError> {
+    let client = shared.connections.get().await?;
+    shared.node.guard(&**client).await?;
+    own(shared, &**client, Scope::Task(task)).await
 }

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
-use crate::{accept, changes, node, partitions, record};
+use crate::{accept, changes, hints, node, partitions, record};
 
 /// Dropped, they end where they stand.
 #[derive(Debug)]
@@ -23,6 +23,9 @@ impl Services {
         work.run(accept::serve(Arc::clone(shared), work.token.clone()));
         work.run(record::serve(Arc::clone(shared), work.token.clone()));
         work.run(changes::serve(Arc::clone(shared), work.token.clone()));
+        work.run(hints::serve(Arc::clone(shared), work.token.clone()));
+        work.run(hints::listen(Arc::clone(shared), work.token.clone()));
+        work.run(hints::notify(Arc::clone(shared), work.token.clone()));
         work.run(partitions::serve(Arc::clone(shared), work.token.clone()));
         let mut heartbeat = Group::default();
         heartbeat.run(node::serve(Arc::clone(shared), heartbeat.token.clone()));

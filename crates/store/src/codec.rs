@@ -109,6 +109,15 @@ pub fn decode_message(id: MessageId, application: ApplicationId, header: &[u8], 
     Ok(Message { id, application, content, created_at: header.created_at })
 }
 
+/// When a message was accepted, from the beginning of its header ([`CREATED_AT_BYTES`] of it are enough).
+pub fn decode_created_at(header: &[u8]) -> Result<Timestamp, Unreadable> {
+    let mut bytes = split_version("message", MESSAGE_VERSION, header)?;
+    take_varint(&mut bytes).map(Timestamp::from_unix_ms).ok_or_else(|| unreadable("message", "it ends early"))
+}
+
+/// The version and the longest varint.
+pub const CREATED_AT_BYTES: usize = 11;
+
 /// A delivery row: its state, and the last attempt as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRow {

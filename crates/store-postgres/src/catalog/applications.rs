@@ -17,7 +17,7 @@ use crate::error::StoreError;
 use crate::shared::Shared;
 use crate::statements::{execute, query, query_opt};
 
-pub(super) async fn by_id(shared: &Shared, id: ApplicationId) -> Result<Option<Arc<ApplicationView>>, StoreError> {
+pub(crate) async fn by_id(shared: &Shared, id: ApplicationId) -> Result<Option<Arc<ApplicationView>>, StoreError> {
     if let Some(view) = shared.catalog.application(id) {
         return Ok(Some(view));
     }
