@@ -41,6 +41,6 @@ mod tests {
         assert_eq!(to_id(None), Ok(-1));
         assert!(to_id(Some(&vec![1])).is_err());
         assert_eq!(to_pair(Some(&of_pair("org", "a.b"))), Ok(("org".to_owned(), "a.b".to_owned())));
-        assert!(to_pair(Some(&of_id(1))).is_err());
+        assert!(to_pair(Some(&vec![1])).is_err());
     }
 }
