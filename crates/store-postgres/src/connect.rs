@@ -153,7 +153,7 @@ impl Connector {
                 match (message, &wake) {
                     (AsyncMessage::Notification(_), Some(wake)) => wake.notify_one(),
                     (AsyncMessage::Notice(notice), _) => {
-                        tracing::debug!(severity = notice.severity(), "PostgreSQL says: {}", notice.message())
+                        tracing::debug!(severity = notice.severity(), "PostgreSQL says: {}", notice.message());
                     }
                     _ => {}
                 }

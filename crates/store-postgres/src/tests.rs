@@ -6,6 +6,7 @@ mod migrations;
 mod open;
 mod pieces;
 mod server;
+mod tls;
 
 use harness::PostgresHarness;
 use hookpost_store::conformance::model;

@@ -78,6 +78,8 @@ impl Heartbeat {
             let last = shared.last_row_id();
             let registered = register(&mut connection.client, &shared.node.name, lease, OldLives::Leave, last).await?;
             shared.begin_life(&registered, sent_at);
+            // What was given back, by this node's burial too, is to be claimed again.
+            shared.hints.look_now();
             self.contact.broken();
         }
         self.contact.reached(sent_at, shared.node.lease);
