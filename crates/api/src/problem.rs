@@ -37,6 +37,11 @@ pub(crate) enum Problem {
     /// Fields that break a rule; never empty.
     Invalid(Vec<FieldError>),
     Unavailable,
+    /// This server, for a reason of its own; another may.
+    NotServing {
+        code: &'static str,
+        detail: &'static str,
+    },
     Internal,
 }
 
@@ -120,7 +125,7 @@ impl Problem {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::NotServing { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -139,6 +144,7 @@ impl Problem {
                 ("payload_too_large", format!("Request payload is too large: at most {bytes_max} bytes are taken."))
             }
             Self::Unavailable => ("unavailable", "The store cannot do this now. Nothing was changed; try again later.".to_owned()),
+            Self::NotServing { code, detail } => (code, detail.to_owned()),
             Self::Internal => ("internal_error", "Something went wrong on our side; the log of the server says what.".to_owned()),
         };
         json(&ErrorOut { code, detail: &detail })

@@ -10,6 +10,7 @@ use hookpost_domain::secret::SignatureKind;
 use hookpost_domain::{Clock, Entropy, Timestamp, limits};
 use hookpost_engine::Engine;
 use hookpost_store::SharedStore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::token::{TokenCache, TokenSecret};
@@ -27,6 +28,8 @@ pub struct ApiState {
     pub metrics: ApiMetrics,
     /// Requests that are finished even if their client goes away. Whoever serves closes it and waits for it at the end.
     pub tasks: TaskTracker,
+    /// Cancelled when this server is about to stop: load balancers are told so.
+    pub stopping: CancellationToken,
 }
 
 #[derive(Debug, Clone)]

@@ -93,6 +93,7 @@ pub(crate) struct TestServer {
     router: Router,
     api: Api,
     pub(crate) receiver: Arc<Receiver>,
+    pub(crate) stopping: CancellationToken,
     shutdown: CancellationToken,
     engine: JoinSet<()>,
     /// All rights of the default tenant.
@@ -123,12 +124,22 @@ impl TestServer {
         change(&mut settings);
         let token = org_token(&settings.token_secret, &OrgId::parse(OrgId::DEFAULT).unwrap(), clock.now());
         let metrics = ApiMetrics::register(&mut registry);
-        let state = ApiState { store, engine: Arc::clone(&engine), clock, entropy, settings, metrics, tasks: TaskTracker::new() };
+        let stopping = CancellationToken::new();
+        let state = ApiState {
+            store,
+            engine: Arc::clone(&engine),
+            clock,
+            entropy,
+            settings,
+            metrics,
+            tasks: TaskTracker::new(),
+            stopping: stopping.clone(),
+        };
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.run(ready, None, shutdown.clone()));
         let router = crate::router(state.clone(), Arc::new(registry));
-        Self { router, api: Api::new(state), receiver, shutdown, engine: tasks, token }
+        Self { router, api: Api::new(state), receiver, stopping, shutdown, engine: tasks, token }
     }
 
     /// The same server for another tenant.

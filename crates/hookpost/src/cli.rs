@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{app, attempt, backup, endpoint, event_type, key, message, send, tail, task, token, why};
+use crate::commands::{app, attempt, backup, endpoint, event_type, key, message, migrate, send, tail, task, token, why};
 use crate::config::{Form, SETTINGS};
 use crate::failure::EXIT_CODES;
 
@@ -86,6 +86,9 @@ Examples:
     /// Put a backup in place of the data; the server must not run
     Restore(backup::RestoreArgs),
 
+    /// PostgreSQL: bring the database up to date, or say whether that is to be done
+    Migrate(migrate::MigrateArgs),
+
     /// Ask a running server whether it works
     #[command(after_help = "Ends with 0 if it does, with 3 if it cannot be reached, else with 4: for containers and supervisors.")]
     Health(ClientArgs),
@@ -163,7 +166,8 @@ pub(crate) struct ClientArgs {
 }
 
 /// The settings that everybody needs; `--help` shows all, `-h` these.
-const IN_SHORT_HELP: &[&str] = &["listen", "data_dir", "public_url", "jwt_secret", "allow_private_networks", "retry_schedule", "log"];
+const IN_SHORT_HELP: &[&str] =
+    &["listen", "data_dir", "database", "public_url", "jwt_secret", "allow_private_networks", "retry_schedule", "log"];
 
 /// One flag per row of the table of settings.
 #[derive(Debug, Clone, Default)]
@@ -185,7 +189,7 @@ impl Args for SettingFlags {
             command.arg(match setting.form {
                 // `--https-only` alone means true, and its value must stand behind `=`.
                 Form::Switch => flag.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL"),
-                Form::Text | Form::Secret => flag.value_name(value_name(setting.name)),
+                Form::Text | Form::Secret | Form::PasswordUrl => flag.value_name(value_name(setting.name)),
             })
         })
     }
@@ -211,11 +215,10 @@ fn value_name(setting: &str) -> &'static str {
     match setting {
         "listen" => "ADDRESS",
         "data_dir" => "DIRECTORY",
-        name if name.ends_with("_url") || name == "proxy" => "URL",
-        "disable_endpoint_after" | "request_timeout" | "retention" | "payload_retention" | "circuit_window" | "shutdown_grace" => {
-            "DURATION"
-        }
-        name if name.contains("cool_down") => "DURATION",
+        "node_name" => "NAME",
+        name if name.ends_with("_url") || name == "proxy" || name == "database" => "URL",
+        "disable_endpoint_after" | "request_timeout" | "retention" | "payload_retention" | "circuit_window" | "lease" => "DURATION",
+        name if name.contains("cool_down") || name.starts_with("shutdown_") || name.ends_with("_every") => "DURATION",
         name if name.ends_with("_max") || name.ends_with("_kept") || name == "circuit_failures" || name == "lane_concurrency" => "NUMBER",
         _ => "VALUE",
     }

@@ -43,7 +43,7 @@ impl TestServer {
         ]);
         let bound = serve::bind(&settings.listen)?;
         let url = serve::local_url(&bound)?;
-        let parts = wiring::wire(&settings, &url)?;
+        let parts = wiring::wire(&settings, &url).await?;
         let stop = CancellationToken::new();
         let router = parts.router.clone();
         let (sender, ready) = oneshot::channel();
@@ -155,7 +155,7 @@ async fn metrics_of_all_parts_have_names_of_their_own() {
 async fn dev_makes_its_demo_once() {
     let directory = tempfile::tempdir().unwrap();
     let settings = resolve_for_test(&[("data_dir", directory.path().to_str().unwrap()), ("allow_private_networks", "true")]);
-    let parts = wiring::wire(&settings, "http://127.0.0.1:1").unwrap();
+    let parts = wiring::wire(&settings, "http://127.0.0.1:1").await.unwrap();
     let files = DevFiles::in_directory(directory.path());
     let key = dev::ensure_key(&parts, &files).await.unwrap();
     for url in ["http://127.0.0.1:1", "http://127.0.0.1:1", "http://127.0.0.1:2"] {

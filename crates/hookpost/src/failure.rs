@@ -23,7 +23,8 @@ Exit codes:
   2  wrong command line or configuration
   3  the server cannot be reached
   4  the server refused the request
-  5  not found";
+  5  not found
+  6  `migrate --check`: the database is to be brought up to date";
 
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     // A reader that closed the pipe (`| head`) has what it wanted.

@@ -14,19 +14,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Settings;
+use crate::database::{self, Database};
 use crate::listener::Bound;
 use crate::shutdown::Signals;
 use crate::wiring::Parts;
-use crate::{control, listener, logging, runtime, wiring};
+use crate::{control, listener, logging, runtime, secrets, wiring};
 
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
+    secrets::check(settings)?;
     let _log = logging::start(settings);
     runtime::raise_open_files_limit();
     let runtime = runtime::build(settings.io_threads).context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
         let stop = stop_on_signals()?;
         let bound = bind(&settings.listen)?;
-        let parts = wiring::wire(settings, &local_url(&bound)?)?;
+        let parts = wiring::wire(settings, &local_url(&bound)?).await?;
         let router = parts.router.clone();
         serve(settings, parts, router, bound, stop, || Ok(())).await
     });
@@ -80,17 +82,20 @@ pub(crate) async fn serve(
     ready: impl FnOnce() -> io::Result<()>,
 ) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
-    let control_socket = control::listen(&settings.data_dir);
-    let mut control = tasks.spawn(control::serve(control_socket, Arc::clone(&parts.store), stop.clone()));
+    // The listener outlives the signal, where load balancers are given time.
+    let stop_listening = CancellationToken::new();
+    let control_socket = match &parts.database {
+        Database::Embedded(store) => control::listen(&settings.data_dir, Arc::clone(store)),
+        Database::Postgres(_) => None,
+    };
+    let mut control = tasks.spawn(control::serve(control_socket, stop_listening.clone()));
     let listeners = listen(bound, settings)?;
     // The engine outlives the listener: what the last requests bring still goes out.
     let stop_engine = CancellationToken::new();
-    let mut engine = tasks.spawn(parts.engine.run(parts.ready, None, stop_engine.clone()));
-    let mut http = tasks.spawn(listener::serve(listeners, router, stop.clone()));
+    let mut engine = tasks.spawn(parts.engine.run(parts.ready, parts.news, stop_engine.clone()));
+    let mut http = tasks.spawn(listener::serve(listeners, router, stop_listening.clone()));
     ready()?;
     let died = tokio::select! {
-        // First, because a listener that was told to stop may have ended already.
-        biased;
         () = stop.cancelled() => None,
         ended = &mut engine => Some(("engine", ended)),
         ended = &mut http => Some(("listener", ended)),
@@ -103,6 +108,12 @@ pub(crate) async fn serve(
         anyhow::bail!("the {task} died: {how}");
     }
 
+    parts.stopping.cancel();
+    if !settings.shutdown_delay.is_zero() {
+        tracing::info!(delay = ?settings.shutdown_delay, "telling load balancers; still serving");
+        tokio::time::sleep(settings.shutdown_delay).await;
+    }
+    stop_listening.cancel();
     let grace = settings.shutdown_grace;
     let answered = async {
         let _ = http.await;
@@ -117,7 +128,7 @@ pub(crate) async fn serve(
     if tokio::time::timeout(grace, engine).await.is_err() {
         tracing::warn!(?grace, "some attempts did not end in time; they are taken up at the next start");
     }
-    parts.store.close().await;
+    parts.database.close().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -126,7 +137,7 @@ fn listen(bound: Vec<Bound>, settings: &Settings) -> anyhow::Result<Vec<TcpListe
     let listen = |bound: Bound| {
         let address = bound.local_addr()?;
         let listener = bound.listen().map_err(|error| cannot_listen(address, error))?;
-        tracing::info!(%address, data_dir = %settings.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+        tracing::info!(%address, database = %database::place(settings), version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
         Ok(listener)
     };
     bound.into_iter().map(listen).collect()

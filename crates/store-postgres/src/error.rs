@@ -32,7 +32,7 @@ pub enum OpenError {
     MissingRights { user: String, database: String, why: String, remedy: String },
     #[error(
         "PostgreSQL at {server} has no connection left ({why}): raise its max_connections, or let each node open fewer with \
-         HOOKPOST_DATABASE_CONNECTIONS"
+         HOOKPOST_DATABASE_CONNECTIONS_MAX"
     )]
     TooManyConnections { server: String, why: String },
     #[error(

@@ -45,18 +45,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use hookpost_domain::{Entropy, PublicIds, RowId, Timestamp};
 use hookpost_store::cache::CatalogCache;
 use hookpost_store::queue::{NewsSender, ReadySender};
 use hookpost_store::vault::Vault;
-use hookpost_store::{CommitObserver, Store};
+use hookpost_store::{CommitObserver, Store, Unavailable};
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
 pub use connect::DatabaseUrl;
 pub use error::OpenError;
-pub use schema::{Migration, migrate};
+pub use schema::{Migration, check, migrate};
 
 use crate::batch::Waiting;
 use crate::changes::Changes;
@@ -70,6 +71,8 @@ use crate::shared::Shared;
 
 /// Commands that wait for the next group; whoever comes after them waits for a place.
 const WAITING_MAX: usize = 4096;
+/// Whoever asks whether the database can be reached gives up soon, too.
+const REACH_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct PostgresOptions {
@@ -176,6 +179,7 @@ async fn leave(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
+#[async_trait]
 impl Store for PostgresStore {
     fn new_row_id(&self, now: Timestamp) -> RowId {
         self.shared.new_row_id(now)
@@ -183,6 +187,16 @@ impl Store for PostgresStore {
 
     fn public_ids(&self) -> &PublicIds {
         &self.shared.public_ids
+    }
+
+    /// The caches answer much without the database.
+    async fn reach(&self) -> Result<(), Unavailable> {
+        let ask = async { Ok(self.shared.connections.get().await?.simple_query("SELECT 1").await?) };
+        let answer: Result<_, StoreError> = match tokio::time::timeout(REACH_TIMEOUT, ask).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::Away(format!("no answer within {} s", REACH_TIMEOUT.as_secs()))),
+        };
+        Ok(answer.map(drop)?)
     }
 }
 

@@ -21,6 +21,8 @@ const RACES: [SqlState; 5] = [
 ];
 const RACES_MAX: usize = 20;
 
+const VERSION_TABLE: &str = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = 'hookpost' AND tablename = 'schema_version'";
+
 const VAULT_CANARY: &str = "vault_canary";
 const PUBLIC_ID_KEY: &str = "public_id_key";
 /// Sealed at the first start; opens with the same master key only.
@@ -38,6 +40,22 @@ pub struct Migration {
 pub async fn migrate(url: &DatabaseUrl) -> Result<Migration, OpenError> {
     let mut first = connect_first(url).await?;
     migrate_by(&mut first.client, url, &SCHEMA).await
+}
+
+/// What [`migrate`] would find and do; changes nothing.
+pub async fn check(url: &DatabaseUrl) -> Result<Migration, OpenError> {
+    let client = &connect_first(url).await?.client;
+    if !exists(client, VERSION_TABLE, url).await? {
+        return Ok(Migration { from: 0, to: SCHEMA.len() });
+    }
+    let version = client.query_opt("SELECT version FROM hookpost.schema_version", &[]).await;
+    match version.and_then(|row| row.map_or(Ok(0), |row| row.try_get::<_, i32>(0))) {
+        Ok(version) => match usize::try_from(version).unwrap_or(usize::MAX) {
+            found if found > SCHEMA.len() => Err(OpenError::NewerSchema { found, known: SCHEMA.len() }),
+            from => Ok(Migration { from, to: SCHEMA.len() }),
+        },
+        Err(error) => Err(explain_rights(client, url, error.into(), "the schema hookpost").await),
+    }
 }
 
 pub(crate) async fn migrate_by(client: &mut Client, url: &DatabaseUrl, steps: &[&str]) -> Result<Migration, OpenError> {
@@ -93,8 +111,7 @@ async fn prepare(client: &Client, url: &DatabaseUrl) -> Result<(), OpenError> {
     if !exists(client, "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'hookpost'", url).await? {
         racing(client, create_schema).await.map_err(|error| lacks_database(url, error))?;
     }
-    let table = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = 'hookpost' AND tablename = 'schema_version'";
-    if exists(client, table, url).await? && exists_unlocked(client).await {
+    if exists(client, VERSION_TABLE, url).await? && exists_unlocked(client).await {
         return Ok(());
     }
     match racing(client, create_table).await {

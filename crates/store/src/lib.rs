@@ -26,6 +26,7 @@ pub mod vault;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use hookpost_domain::{Invalid, PublicIds, RowId, Timestamp};
 use thiserror::Error;
 
@@ -35,12 +36,21 @@ pub use intake::{AcceptError, Accepted, IdempotencyKey, Intake, NewMessage};
 pub use page::{Cursor, Listed, Order, PageRequest};
 pub use queue::{Claimed, LeaseId, LeasedDelivery, Queue, Record, Recorded};
 
+/// Never the hash of a key, so that asking for it finds nothing.
+const NO_KEY: [u8; 32] = [0; 32];
+
 /// A whole store.
+#[async_trait]
 pub trait Store: Intake + Queue + Catalog + History {
     /// The next row id: strictly greater than every one before it.
     fn new_row_id(&self, now: Timestamp) -> RowId;
 
     fn public_ids(&self) -> &PublicIds;
+
+    /// Whether the data can be reached at this moment, asked anew and not remembered: for load balancers, which ask every few seconds.
+    async fn reach(&self) -> Result<(), Unavailable> {
+        self.api_key_by_hash(NO_KEY).await.map(drop)
+    }
 }
 
 pub type SharedStore = Arc<dyn Store>;

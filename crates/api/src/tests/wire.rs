@@ -48,6 +48,18 @@ async fn health_needs_no_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_is_about_to_stop_says_so_and_still_serves() {
+    let server = TestServer::start();
+    server.stopping.cancel();
+    let answer = server.send(plain("GET", "/api/v1/health")).await;
+    assert_eq!((answer.summary().as_str(), header(&answer.headers, RETRY_AFTER)), ("503 stopping", "5"));
+    assert_eq!(server.send(plain("GET", "/api/v1/health/report")).await.json()["status"], "stopping");
+    assert_eq!(server.send(plain("GET", "/api/v1/health/ping")).await.status, 204);
+    let app = server.app().await;
+    server.message(&app, json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn pages_for_people_and_programs_are_there() {
     let server = TestServer::start();
     let root = server.send(plain("GET", "/")).await;

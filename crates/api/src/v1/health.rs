@@ -8,13 +8,10 @@ use crate::extract::{Json, NoContent};
 use crate::problem::Problem;
 use crate::state::Api;
 
-/// Never the hash of a key, so that asking for it reads and finds nothing.
-const NO_KEY: [u8; 32] = [0; 32];
-
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HealthReport {
-    /// `ok`, or `store_unavailable`.
+    /// `ok`, or why requests should go to another node: `stopping`, `store_unavailable`, `lease_lost`.
     status: &'static str,
     version: &'static str,
     /// Deliveries that are not finished.
@@ -29,21 +26,38 @@ pub(crate) async fn ping() -> NoContent {
     NoContent
 }
 
-/// The process answers and reaches its store.
+/// The process answers, reaches its store, and is not about to stop. A 503 says why, and names no host and no tenant.
 pub(crate) async fn get(State(api): State<Api>) -> Result<NoContent, Problem> {
-    api.store.api_key_by_hash(NO_KEY).await?;
-    Ok(NoContent)
+    match why_not(&api).await {
+        None => Ok(NoContent),
+        Some((code, detail)) => Err(Problem::NotServing { code, detail }),
+    }
 }
 
 /// The same in words.
 pub(crate) async fn report(State(api): State<Api>) -> Json<HealthReport> {
-    let available = api.store.api_key_by_hash(NO_KEY).await.is_ok();
+    let status = why_not(&api).await.map_or("ok", |(code, _)| code);
     let backlog = api.store.backlog();
     let age = backlog.oldest_pending_at.map(|oldest| api.now().since(oldest));
     Json(HealthReport {
-        status: if available { "ok" } else { "store_unavailable" },
+        status,
         version: env!("CARGO_PKG_VERSION"),
         backlog_deliveries: backlog.deliveries,
         oldest_pending_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
     })
+}
+
+/// Why requests should go to another node, as a word and as a sentence.
+async fn why_not(api: &Api) -> Option<(&'static str, &'static str)> {
+    if api.stopping.is_cancelled() {
+        return Some(("stopping", "This server is about to stop."));
+    }
+    if let Err(error) = api.store.reach().await {
+        tracing::warn!(target: "hookpost::store", %error, "this server is not healthy");
+        return Some(("store_unavailable", "The store cannot be reached."));
+    }
+    if !api.store.holds_leases() {
+        return Some(("lease_lost", "This node was silent for longer than its lease; it goes on when it has a new one."));
+    }
+    None
 }

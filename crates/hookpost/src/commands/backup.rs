@@ -9,10 +9,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::cli::DataArgs;
-use crate::config::{Environment, Settings};
+use crate::config::{DatabaseChoice, Environment, Settings};
 use crate::control::{self, Request};
+use crate::database::Database;
+use crate::failure::Failure;
 use crate::output;
-use crate::{runtime, wiring};
+use crate::{database, runtime, secrets};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -49,6 +51,7 @@ pub(crate) struct RestoreArgs {
 
 pub(crate) fn backup(args: &BackupArgs, environment: &Environment) -> anyhow::Result<()> {
     let settings = super::resolve(&args.data.as_serve(), environment, &[])?.settings;
+    check_is_embedded(&settings, "`pg_dump --format=custom --file=FILE DATABASE` makes a backup while nodes run")?;
     // The server has a working directory of its own.
     let file = std::path::absolute(&args.file).with_context(|| format!("{} is not a path", args.file.display()))?;
     let bar = ProgressBar::new(0)
@@ -71,18 +74,36 @@ pub(crate) fn backup(args: &BackupArgs, environment: &Environment) -> anyhow::Re
     Ok(())
 }
 
+/// PostgreSQL has tools for it that know more than we could: while it runs, and to any moment.
+fn check_is_embedded(settings: &Settings, instead: &str) -> Result<(), Failure> {
+    match settings.database {
+        DatabaseChoice::Embedded => Ok(()),
+        DatabaseChoice::Postgres(_) => Err(Failure::Usage(format!(
+            "the data is in PostgreSQL, and its own tools copy it: {instead}; keep HOOKPOST_MASTER_KEY elsewhere"
+        ))),
+    }
+}
+
+/// For commands that make no sense on a directory that opening would only create.
+fn check_has_data(settings: &Settings) -> anyhow::Result<()> {
+    let database = settings.data_dir.join(hookpost_store_sqlite::DATABASE_FILE);
+    anyhow::ensure!(database.exists(), "there is no data in {}: say where it is with --data-dir", settings.data_dir.display());
+    Ok(())
+}
+
 /// No server runs: the store is opened for the copy.
 fn offline(settings: &Settings, file: &Path, bar: &ProgressBar) -> anyhow::Result<Value> {
-    wiring::check_has_data(settings)?;
+    check_has_data(settings)?;
     let bar = bar.clone();
     runtime::build(1)?.block_on(async {
-        let offline = wiring::open_offline(settings)?;
+        let opened = database::open_for_command(settings).await?;
+        let Database::Embedded(store) = &opened.database else { anyhow::bail!("only the embedded store is copied here") };
         let on_progress = Box::new(move |now: hookpost_store_sqlite::BackupProgress| {
             bar.set_length(now.pages);
             bar.set_position(now.pages_done);
         });
-        let copied = offline.store.backup(file.to_owned(), on_progress).await;
-        offline.store.close().await;
+        let copied = store.backup(file.to_owned(), on_progress).await;
+        store.close().await;
         copied?;
         Ok(json!({"file": file, "bytes": std::fs::metadata(file)?.len()}))
     })
@@ -90,12 +111,13 @@ fn offline(settings: &Settings, file: &Path, bar: &ProgressBar) -> anyhow::Resul
 
 pub(crate) fn restore(args: &RestoreArgs, environment: &Environment) -> anyhow::Result<()> {
     let settings = super::resolve(&args.data.as_serve(), environment, &[])?.settings;
+    check_is_embedded(&settings, "`pg_restore --dbname=DATABASE FILE` brings one back into an empty database while no node runs")?;
     let spinner = ProgressBar::new_spinner().with_message("checking and copying");
     spinner.enable_steady_tick(std::time::Duration::from_millis(200));
     hookpost_store_sqlite::restore(&args.file, &settings.data_dir)?;
     spinner.finish_and_clear();
     output::print_line(format_args!("restored {} into {}", args.file.display(), settings.data_dir.display()))?;
-    if !wiring::has_master_key(&settings) {
+    if !secrets::has_master_key(&settings) {
         eprintln!(
             "{}",
             console::style(format!(

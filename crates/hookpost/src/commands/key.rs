@@ -1,5 +1,5 @@
-//! `hookpost key`: API keys. Where a server is named, through its API; else in the data directory of this machine, whether a server runs
-//! on it or not: that is how the first key of a new server is made.
+//! `hookpost key`: API keys. Where a server is named, through its API; else in the data directory of this machine or on PostgreSQL, whether a server
+//! runs or not: that is how the first key of a new server is made.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::fields::Body;
 use super::listing::{self, Column};
 use crate::cli::{ClientArgs, ServeArgs, SettingFlags};
 use crate::client::{Client, path};
-use crate::config::Environment;
+use crate::config::{DatabaseChoice, Environment};
 use crate::control::{self, KeyRequest};
 use crate::failure::Failure;
 use crate::output::{self, cell, time};
 use crate::outside::SystemClock;
-use crate::{runtime, wiring};
+use crate::{database, runtime};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -27,7 +27,8 @@ Examples:
   hookpost key list
   hookpost key revoke key_2cX…
 
-Works on the data directory of this machine, whether its server runs or not; with --url through the API of that server.
+Works on the data directory of this machine, whether its server runs or not, or on the PostgreSQL database that HOOKPOST_DATABASE or the
+configuration file (HOOKPOST_CONFIG) names; with --url through the API of that server.
 A key is shown once, when it is created; what is kept is its hash.")]
 pub(crate) struct KeyArgs {
     #[command(subcommand)]
@@ -147,20 +148,22 @@ fn remote(args: &KeyArgs, environment: &Environment) -> anyhow::Result<Option<Cl
     named.then(|| Client::new(&args.client, environment)).transpose()
 }
 
-/// The server that holds the data directory, or the store itself while none does.
+/// The server that holds the data directory, or the store itself while none does; PostgreSQL in any case.
 fn locally(args: &KeyArgs, environment: &Environment, request: KeyRequest) -> anyhow::Result<Value> {
     let mut serve = ServeArgs { config: None, settings: SettingFlags::default() };
     if let Some(directory) = &args.client.data_dir {
         serve.settings.0.insert("data_dir", directory.to_string_lossy().into_owned());
     }
     let settings = super::resolve(&serve, environment, &[])?.settings;
-    if let Some(answer) = control::ask(&settings.data_dir, &control::Request::Key(request.clone()), |_, _| {})? {
+    if matches!(settings.database, DatabaseChoice::Embedded)
+        && let Some(answer) = control::ask(&settings.data_dir, &control::Request::Key(request.clone()), |_, _| {})?
+    {
         return Ok(answer);
     }
     let answered = runtime::build(1)?.block_on(async {
-        let offline = wiring::open_offline(&settings)?;
-        let answered = control::answer_key_request(offline.store.as_ref(), request).await;
-        offline.store.close().await;
+        let opened = database::open_for_command(&settings).await?;
+        let answered = control::answer_key_request(opened.database.store().as_ref(), request).await;
+        opened.database.close().await;
         anyhow::Ok(answered)
     })?;
     answered.map_err(|problem| Failure::Refused { status: if problem.not_found { 404 } else { 500 }, message: problem.message }.into())

@@ -14,7 +14,7 @@ use crate::config::Environment;
 use crate::failure::Failure;
 use crate::output;
 use crate::outside::SystemClock;
-use crate::wiring;
+use crate::secrets;
 
 const ORG_TOKEN_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const APP_TOKEN_LIFE: Duration = Duration::from_secs(28 * 24 * 3600);
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &TokenArgs, environment: &Environment) -> anyhow::Result
         serve.settings.0.insert("jwt_secret", secret.clone());
     }
     let settings = super::resolve(&serve, environment, &[])?.settings;
-    let secret = wiring::jwt_secret_if_any(&settings)?.ok_or_else(|| {
+    let secret = secrets::jwt_secret_if_any(&settings)?.ok_or_else(|| {
         Failure::Usage(
             "no secret to sign with: set HOOKPOST_JWT_SECRET to the server's, or give --data-dir of a server that made its own".to_owned(),
         )

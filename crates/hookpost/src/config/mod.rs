@@ -11,7 +11,7 @@ mod sources;
 
 pub(crate) use example::example;
 pub(crate) use print::{as_json, as_table};
-pub(crate) use settings::{Form, LogFormat, MasterKey, SETTINGS, Secret, Settings};
+pub(crate) use settings::{DatabaseChoice, Form, LogFormat, MasterKey, SETTINGS, Secret, Settings};
 #[cfg(test)]
 pub(crate) use sources::resolve_for_test;
 pub(crate) use sources::{ConfigError, Environment, Resolved, Sources, read_file, resolve};

@@ -8,13 +8,15 @@ use base64::Engine as _;
 use hookpost_domain::Invalid;
 use hookpost_domain::request::HeaderSets;
 use hookpost_domain::secret::SignatureKind;
+use hookpost_store_postgres::DatabaseUrl;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::settings::{LogFormat, Secret};
+use super::settings::{DatabaseChoice, LogFormat, Secret};
 
 const JWT_SECRET_CHARS_MIN: usize = 16;
+const NODE_NAME_CHARS_MAX: usize = 255;
 
 pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, Invalid> {
     let addresses: Result<Vec<_>, _> = items(text).map(address).collect();
@@ -36,6 +38,26 @@ fn address(text: &str) -> Result<SocketAddr, Invalid> {
 
 pub(super) fn path(text: &str) -> Result<PathBuf, Invalid> {
     if text.is_empty() { Err(Invalid::new("must be a path")) } else { Ok(PathBuf::from(text)) }
+}
+
+pub(super) fn database(text: &str) -> Result<DatabaseChoice, Invalid> {
+    match text.split_once(':').map_or(text, |(scheme, _)| scheme) {
+        "" => Ok(DatabaseChoice::Embedded),
+        "sqlite" if text == "sqlite" => Ok(DatabaseChoice::Embedded),
+        "sqlite" => Err(Invalid::new("must be `sqlite` alone: the embedded store lies in the directory that `data_dir` names")),
+        "postgres" | "postgresql" => {
+            DatabaseUrl::parse(text).map(DatabaseChoice::Postgres).map_err(|error| Invalid::new(error.to_string()))
+        }
+        _ => Err(Invalid::new("must be `sqlite`, or a URL such as `postgres://user:password@host:5432/name`")),
+    }
+}
+
+/// It stands in logs and lists.
+pub(super) fn node_name(text: &str) -> Result<String, Invalid> {
+    if text.chars().count() > NODE_NAME_CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(Invalid::new(format!("must be a line of at most {NODE_NAME_CHARS_MAX} characters")));
+    }
+    Ok(text.to_owned())
 }
 
 pub(super) fn http_url(text: &str) -> Result<Url, Invalid> {
@@ -108,6 +130,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, Invalid> {
 
 pub(super) fn positive_duration(text: &str) -> Result<Duration, Invalid> {
     duration(text).and_then(|value| if value.is_zero() { Err(Invalid::new("must be longer than zero")) } else { Ok(value) })
+}
+
+pub(super) fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Duration, Invalid> {
+    let rule = || Invalid::new(format!("must be from {} to {}", humantime::format_duration(min), humantime::format_duration(max)));
+    duration(text).and_then(|value| if (min..=max).contains(&value) { Ok(value) } else { Err(rule()) })
 }
 
 pub(super) fn duration_or_never(text: &str) -> Result<Duration, Invalid> {

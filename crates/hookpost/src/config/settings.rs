@@ -9,6 +9,7 @@ use hookpost_domain::limits;
 use hookpost_domain::secret::SignatureKind;
 use hookpost_domain::{Invalid, RetrySchedule};
 use hookpost_engine::EngineSettings;
+use hookpost_store_postgres::DatabaseUrl;
 use ipnet::IpNet;
 use url::Url;
 
@@ -33,6 +34,8 @@ pub(crate) enum Form {
     Switch,
     /// Never printed.
     Secret,
+    /// A URL, printed without its password.
+    PasswordUrl,
 }
 
 impl Setting {
@@ -60,6 +63,12 @@ impl Setting {
 pub(crate) struct Settings {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) data_dir: PathBuf,
+    pub(crate) database: DatabaseChoice,
+    pub(crate) database_connections_max: usize,
+    pub(crate) database_notify: bool,
+    pub(crate) database_poll_every: Duration,
+    pub(crate) node_name: Option<String>,
+    pub(crate) lease: Duration,
     pub(crate) public_url: Option<Url>,
     pub(crate) portal_url: Option<Url>,
     pub(crate) jwt_secret: Option<Secret>,
@@ -77,9 +86,20 @@ pub(crate) struct Settings {
     pub(crate) no_proxy: Vec<String>,
     /// 0: chosen by the number of processors.
     pub(crate) io_threads: usize,
+    pub(crate) shutdown_delay: Duration,
     pub(crate) shutdown_grace: Duration,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum DatabaseChoice {
+    /// In the data directory, for this process alone.
+    #[default]
+    Embedded,
+    /// In a database that several nodes share.
+    Postgres(DatabaseUrl),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -138,6 +158,48 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Directory of the embedded store and of the generated keys. One server at a time holds it.",
         |s, v| parse::path(v).map(|x| s.data_dir = x)
     ),
+    setting!(
+        "database",
+        "sqlite",
+        PasswordUrl,
+        "Where the data is: `sqlite`, the embedded store in the data directory, or `postgres://user:password@host:5432/name`, which any number of nodes may share.",
+        |s, v| parse::database(v).map(|x| s.database = x)
+    ),
+    setting!(
+        "database_connections_max",
+        "10",
+        Text,
+        "PostgreSQL: connections for requests. The node has five more for accepting, recording, its lease and what other nodes say.",
+        |s, v| parse::whole_number(v, 1, 1000).map(|x| s.database_connections_max = x as usize)
+    ),
+    setting!(
+        "database_notify",
+        "true",
+        Switch,
+        "PostgreSQL: wake other nodes with NOTIFY. Off where a pooler or the engine has none: they then look every `database_poll_every`.",
+        |s, v| parse::switch(v).map(|x| s.database_notify = x)
+    ),
+    setting!(
+        "database_poll_every",
+        "500ms",
+        Text,
+        "PostgreSQL: how often this node looks at what other nodes did; at least 10ms, at most 1m.",
+        |s, v| parse::duration_within(v, Duration::from_millis(10), Duration::from_secs(60)).map(|x| s.database_poll_every = x)
+    ),
+    setting!(
+        "node_name",
+        "",
+        Text,
+        "PostgreSQL: a name that no other running node has, such as that of the pod. A node that starts takes over at once from a dead one of its name.",
+        |s, v| parse::node_name(v).map(|x| s.node_name = Some(x))
+    ),
+    setting!(
+        "lease",
+        "10s",
+        Text,
+        "PostgreSQL: how long a node that fell silent keeps its deliveries before others take them over; at least 2s, at most 5m.",
+        |s, v| parse::duration_within(v, Duration::from_secs(2), Duration::from_secs(300)).map(|x| s.lease = x)
+    ),
     setting!("public_url", "", Text, "The URL under which clients reach this server, if it is not the listen address.", |s, v| {
         parse::http_url(v).map(|x| s.public_url = Some(x))
     }),
@@ -148,14 +210,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "jwt_secret",
         "",
         Secret,
-        "Secret of HS256 tokens: whoever holds it can sign a token for any organization. At least 16 characters. Without it one is generated into `jwt.secret` in the data directory.",
+        "Secret of HS256 tokens: whoever holds it can sign a token for any organization. At least 16 characters. Without it one is generated into `jwt.secret` in the data directory; on PostgreSQL it must be given, the same on every node.",
         |s, v| parse::long_secret(v).map(|x| s.jwt_secret = Some(x))
     ),
     setting!(
         "master_key",
         "",
         Secret,
-        "Seals signing secrets on disk: 32 bytes in base64 or hexadecimal. Without it a key is generated into `master.key` in the data directory.",
+        "Seals signing secrets on disk: 32 bytes in base64 or hexadecimal. Without it a key is generated into `master.key` in the data directory; on PostgreSQL it must be given, the same on every node.",
         |s, v| MasterKey::parse(v).map(|x| s.master_key = Some(x))
     ),
     setting!(
@@ -263,7 +325,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting!(
         "proxy",
         "",
-        Text,
+        PasswordUrl,
         "Send deliveries through this proxy: `http://user:password@proxy:3128`, `https://…`, `socks5://…` or `socks5h://…`.",
         |s, v| { parse::proxy(v).map(|x| s.proxy = Some(x)) }
     ),
@@ -280,6 +342,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Text,
         "Threads that serve the network. `auto`: one on up to three processors, more on larger machines.",
         |s, v| if v == "auto" { Ok(()) } else { parse::whole_number(v, 1, 1024).map(|x| s.io_threads = x as usize) }
+    ),
+    setting!(
+        "shutdown_delay",
+        "0s",
+        Text,
+        "After SIGTERM go on serving for this long while `/api/v1/health` says 503, so that load balancers send their requests elsewhere first.",
+        |s, v| parse::duration(v).map(|x| s.shutdown_delay = x)
     ),
     setting!("shutdown_grace", "15s", Text, "Time to finish requests and attempts after SIGTERM or Ctrl-C.", |s, v| {
         parse::duration(v).map(|x| {

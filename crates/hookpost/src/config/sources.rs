@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::print::shown;
 use super::settings::{SETTINGS, Setting, Settings, check_together};
 
 /// Variables that are not settings of the server, but known: where the file is, and what the client commands use.
@@ -156,7 +157,7 @@ fn pick(setting: &Setting, sources: &Sources<'_>, from_file: &BTreeMap<String, S
 }
 
 fn describe_problem(setting: &Setting, text: &str, origin: &Origin, rule: &str) -> String {
-    let value = if setting.is_secret() { String::new() } else { format!(" = {text:?}") };
+    let value = if setting.is_secret() { String::new() } else { format!(" = {:?}", shown(setting, text)) };
     let key = if *origin == Origin::Default { setting.name.to_owned() } else { origin.describe(setting) };
     format!("{key}{value}: {rule}")
 }

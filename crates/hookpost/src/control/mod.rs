@@ -1,5 +1,6 @@
 //! What only the operator of this machine may ask of a running server: backups and keys, over a socket in the data directory that only
-//! its owner can open. The HTTP API has none of it: there every key belongs to a tenant, and no tenant owns the machine.
+//! its owner can open. The HTTP API has none of it: there every key belongs to a tenant, and no tenant owns the machine. Only a server with the embedded
+//! store has one: PostgreSQL can be asked beside it.
 //!
 //! A conversation is one line of JSON from the client, and lines of JSON back: any number of `progress`, then one `done` or `failed`.
 

@@ -24,6 +24,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) struct ControlSocket {
     path: PathBuf,
     listener: UnixListener,
+    store: Arc<SqliteStore>,
 }
 
 impl Drop for ControlSocket {
@@ -34,10 +35,10 @@ impl Drop for ControlSocket {
 
 /// `None` where the data directory can hold no socket: its path is too long, or its file system has none. That is no reason not to serve; backups
 /// and keys then need the server stopped.
-pub(crate) fn listen(data_dir: &Path) -> Option<ControlSocket> {
+pub(crate) fn listen(data_dir: &Path, store: Arc<SqliteStore>) -> Option<ControlSocket> {
     let path = socket(data_dir);
     match bind(&path) {
-        Ok(listener) => Some(ControlSocket { path, listener }),
+        Ok(listener) => Some(ControlSocket { path, listener, store }),
         Err(error) => {
             tracing::warn!(%error, path = %path.display(), "no control socket: `hookpost backup` and `hookpost key` will not reach this server");
             None
@@ -58,7 +59,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers until `stop`, and finishes what was begun.
-pub(crate) async fn serve(socket: Option<ControlSocket>, store: Arc<SqliteStore>, stop: CancellationToken) {
+pub(crate) async fn serve(socket: Option<ControlSocket>, stop: CancellationToken) {
     let Some(socket) = socket else { return stop.cancelled().await };
     let conversations = TaskTracker::new();
     loop {
@@ -66,7 +67,7 @@ pub(crate) async fn serve(socket: Option<ControlSocket>, store: Arc<SqliteStore>
             () = stop.cancelled() => break,
             accepted = socket.listener.accept() => {
                 if let Ok((stream, _)) = accepted {
-                    let store = Arc::clone(&store);
+                    let store = Arc::clone(&socket.store);
                     conversations.spawn(async move {
                         if let Err(error) = converse(stream, &store).await {
                             tracing::debug!(%error, "control conversation ended");

@@ -27,7 +27,7 @@ pub(crate) async fn ensure_key(parts: &Parts, files: &DevFiles) -> anyhow::Resul
     if let Some(key) = files.read_key() {
         let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
         let hash = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
-        if parts.shared_store.api_key_by_hash(hash).await?.is_some() {
+        if parts.store.api_key_by_hash(hash).await?.is_some() {
             return Ok(key);
         }
     }
@@ -38,8 +38,8 @@ pub(crate) async fn ensure_key(parts: &Parts, files: &DevFiles) -> anyhow::Resul
         scopes: vec![Scope::Admin],
         expires_at: None,
     };
-    let (text, key) = new_api_key(new, parts.shared_store.new_row_id(now), &SystemEntropy, now);
-    parts.shared_store.create_api_key(key).await?;
+    let (text, key) = new_api_key(new, parts.store.new_row_id(now), &SystemEntropy, now);
+    parts.store.create_api_key(key).await?;
     files.write_key(&text).context("cannot keep the key")?;
     Ok(text)
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone)]
@@ -15,6 +16,12 @@ impl DevFiles {
 
     pub(crate) fn in_directory(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
+    }
+
+    /// Makes the directory where there is none: a server on PostgreSQL needs no other file in it.
+    pub(crate) fn make_in(directory: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        Ok(Self::in_directory(directory))
     }
 
     pub(crate) fn read_key(&self) -> Option<String> {

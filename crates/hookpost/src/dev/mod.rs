@@ -14,12 +14,13 @@ pub(crate) use files::{DevFiles, write_private};
 use anyhow::Context as _;
 
 use crate::config::Settings;
-use crate::{logging, runtime, serve, wiring};
+use crate::{logging, runtime, secrets, serve, wiring};
 
 /// What differs from `serve`, below whatever the user sets: deliveries may go to this machine, and the log leaves the screen to the receiver.
 pub(crate) const PRESETS: &[(&str, &str)] = &[("allow_private_networks", "true"), ("log", "warn")];
 
 pub(crate) fn run(settings: &Settings, program: &str) -> anyhow::Result<()> {
+    secrets::check(settings)?;
     let _log = logging::start(settings);
     runtime::raise_open_files_limit();
     let runtime = runtime::build(settings.io_threads).context("cannot start the runtime")?;
@@ -27,8 +28,8 @@ pub(crate) fn run(settings: &Settings, program: &str) -> anyhow::Result<()> {
         let stop = serve::stop_on_signals()?;
         let bound = serve::bind(&settings.listen)?;
         let url = serve::local_url(&bound)?;
-        let parts = wiring::wire(settings, &url)?;
-        let files = DevFiles::in_directory(&settings.data_dir);
+        let parts = wiring::wire(settings, &url).await?;
+        let files = DevFiles::make_in(&settings.data_dir).with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
         let key = demo::ensure_key(&parts, &files).await?;
         files.write_url(&url)?;
         demo::ensure(&parts.router, &key, &url).await?;
