@@ -37,6 +37,7 @@ if [ "$purpose" = test ]; then
     need go golang-go
     # Debian keeps the programs of the server beside those of other versions, not in the path.
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
+    need pgrep procps
 fi
 
 [ ${#missing[@]} -gt 0 ] || exit 0

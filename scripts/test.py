@@ -11,16 +11,17 @@ import argparse
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from harness.postgres import Postgres  # noqa: E402
+
 PYTHON = [sys.executable, "-B", "-u"]
 CARGO = ["cargo"]
 
@@ -72,25 +73,11 @@ COUNTS = [
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@contextmanager
-def postgres() -> Iterator[dict[str, str]]:
-    """Where a PostgreSQL of our own answers, for as long as it is needed; nowhere if it cannot be started: then those who want it say why."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["sh", str(ROOT / "tests" / "harness" / "postgres.sh"), str(port)]
-    # In a session of its own: it must be able to tidy up after an interrupt from the terminal.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True) as script:
-        assert script.stdout is not None
-        url = script.stdout.readline().strip()
-        yield {"HOOKPOST_TEST_POSTGRES": url} if url else {}
-
-
 def run(step: Step) -> tuple[int, int]:
     if not step.needs_postgres:
         return run_with(step, {})
-    with postgres() as environment:
-        return run_with(step, environment)
+    with Postgres() as server:
+        return run_with(step, {"HOOKPOST_TEST_POSTGRES": server.url})
 
 
 def run_with(step: Step, environment: dict[str, str]) -> tuple[int, int]:

@@ -35,7 +35,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from harness import places  # noqa: E402
 from harness.client import Client  # noqa: E402
-from harness.server import free_port  # noqa: E402
+from harness.places import free_port  # noqa: E402
 
 PORT = 8071
 BLOCK_S = 60

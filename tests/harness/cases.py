@@ -32,9 +32,13 @@ class ServerCase(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.receiver = Receiver()
         cls.addClassCleanup(cls.receiver.close)
-        cls.server = Server(settings=cls.settings)
+        cls.server = cls.make_server()
         cls.addClassCleanup(cls.server.__exit__)
         cls.server.start()
+
+    @classmethod
+    def make_server(cls) -> Server:
+        return Server(settings=cls.settings)
 
     @property
     def api(self) -> Client:

@@ -1,8 +1,9 @@
-"""Where things are: the repository, the server's binary, and what the suites install for themselves."""
+"""Where things are and may be: the repository, the server's binary, what the suites install for themselves, free ports."""
 
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,12 @@ def binary() -> Path:
     if not path.exists():
         raise SystemExit(f"{path} is missing: build it with `cargo build --locked --package hookpost`, or set HOOKPOST_BIN")
     return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def fresh_dir(purpose: str) -> Path:

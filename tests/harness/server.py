@@ -1,35 +1,37 @@
-"""A Hookpost server of one's own: its port, its data directory, its log; started, killed and started again."""
+"""A Hookpost server of one's own: its port, its data directory or database, its log; started, killed and started again."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Callable
 
-from . import tokens
+from . import databases, tokens
 from .client import Client
-from .places import binary, fresh_dir
+from .places import binary, free_port, fresh_dir
 
 JWT_SECRET = "a secret that only the tests know"
+MASTER_KEY = "5a" * 32
 START_S = 20
 STOP_S = 20
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:
     """`hookpost serve` on a free port of 127.0.0.1. Use it as a context; its data goes with it."""
 
-    def __init__(self, *, settings: dict[str, str] | None = None, data_dir: Path | None = None, before_exec: Callable[[], None] | None = None):
+    def __init__(
+        self,
+        *,
+        settings: dict[str, str] | None = None,
+        data_dir: Path | None = None,
+        before_exec: Callable[[], None] | None = None,
+        postgres: str | None = None,
+    ):
+        """`postgres` is the URL of the PostgreSQL server to use, if not that of the run."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._owns_data = data_dir is None
@@ -37,9 +39,11 @@ class Server:
         self.data_dir = data_dir or self.work_dir / "data"
         self.log_path = self.work_dir / "log"
         self.before_exec = before_exec
+        self._postgres = postgres or (databases.server_url() if databases.chosen() == "postgres" else None)
+        self.database = databases.create(self._postgres) if self._postgres else None
         self.settings = {
             "HOOKPOST_LISTEN": f"127.0.0.1:{self.port}",
-            "HOOKPOST_DATA_DIR": str(self.data_dir),
+            **self._where(),
             "HOOKPOST_JWT_SECRET": JWT_SECRET,
             "HOOKPOST_ALLOW_PRIVATE_NETWORKS": "true",
             "HOOKPOST_RETRY_SCHEDULE": "200ms,500ms,1s",
@@ -49,12 +53,26 @@ class Server:
         self.api = Client(self.url, self.token)
         self.process: subprocess.Popen[bytes] | None = None
 
+    def _where(self) -> dict[str, str]:
+        if not self.database:
+            return {"HOOKPOST_DATA_DIR": str(self.data_dir)}
+        return {
+            "HOOKPOST_DATABASE": self.database,
+            "HOOKPOST_MASTER_KEY": MASTER_KEY,
+            # Started again after a kill it need not wait for its own lease.
+            "HOOKPOST_NODE_NAME": "test",
+            # On PostgreSQL nothing may be written beside it.
+            "HOOKPOST_DATA_DIR": "/dev/null/data",
+        }
+
     def __enter__(self) -> Server:
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        if self._postgres and self.database:
+            databases.drop(self._postgres, self.database)
         shutil.rmtree(self.work_dir, ignore_errors=True)
 
     @property

@@ -8,6 +8,8 @@ import unittest
 from pathlib import Path
 from typing import Callable, TypeVar
 
+from . import databases
+
 T = TypeVar("T")
 
 
@@ -39,11 +41,12 @@ def run(test: unittest.TestSuite, name: str) -> int:
 
 
 def run_folder(folder: Path) -> int:
-    """`run.py [module or module.Class or module.Class.test …]`"""
+    """`run.py [--database sqlite|postgres] [module or module.Class or module.Class.test …]`"""
+    databases.choose_by_arguments()
     sys.path.insert(0, str(folder))
     loader = unittest.TestLoader()
     tests = loader.loadTestsFromNames(sys.argv[1:]) if sys.argv[1:] else loader.discover(str(folder), "test_*.py")
-    return run(tests, folder.name)
+    return run(tests, f"{folder.name} on {databases.chosen()}")
 
 
 def eventually(read: Callable[[], T], good: Callable[[T], bool] = bool, timeout_s: float = 10, what: str = "") -> T:

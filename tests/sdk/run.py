@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from harness import databases  # noqa: E402
 from harness.places import ROOT  # noqa: E402
 from harness.server import Server  # noqa: E402
 from harness.venvs import node_modules, python_with  # noqa: E402
@@ -50,6 +51,7 @@ def run_suite(name: str, command: list[str], environment: dict[str, str]) -> tup
 
 
 def main() -> int:
+    databases.choose_by_arguments()
     wanted = sys.argv[1:]
     passed = failed = 0
     with Server(settings={"HOOKPOST_OPERATIONAL_WEBHOOKS": "true"}) as server:

@@ -10,7 +10,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from harness import places
+from harness import databases, places
 from harness.cases import ServerCase
 from harness.server import Server
 from harness.suite import eventually
@@ -26,6 +26,7 @@ def limit_file_size() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, resource.RLIM_INFINITY))
 
 
+@databases.only_on("sqlite")
 class FullDisk(ServerCase):
     def fill(self, app: str, most: int = 400) -> tuple[list[str], int]:
         """Sends until it is refused; the acknowledged ids, and the refusing status."""
@@ -100,6 +101,7 @@ class FullDisk(ServerCase):
         self.go_through_it(app, endpoint, lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True))
 
 
+@databases.only_on("sqlite")
 class DataDirectory(unittest.TestCase):
     def refused(self, server: Server, *words: str) -> None:
         """It ends by itself, soon, with a message that has the words."""
