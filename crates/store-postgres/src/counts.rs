@@ -1,12 +1,15 @@
 //! Deliveries by status, endpoint and minute: one row of changes per commit, folded into sums now and then, read as both.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hookpost_domain::task::DeliveryStatus;
 use hookpost_domain::{EndpointId, Timestamp};
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::StoreError;
 use crate::shared::Shared;
@@ -27,6 +30,25 @@ pub(crate) struct CountColumns {
 }
 
 const INSERT: &str = "INSERT INTO hookpost.count_change (endpoints, minutes, statuses, changes) VALUES ($1, $2, $3, $4)";
+
+const FOLD_EVERY: Duration = Duration::from_secs(2);
+const FOLDED_AT_ONCE: i64 = 1000;
+/// In one order everywhere, so that no two nodes wait for each other. Rows that another node is folding are left to it.
+const FOLD: &str = "
+    WITH taken AS (
+        DELETE FROM hookpost.count_change
+        WHERE id = ANY(ARRAY(SELECT id FROM hookpost.count_change ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))
+        RETURNING endpoints, minutes, statuses, changes
+    ),
+    folded AS (
+        INSERT INTO hookpost.count_sum AS old (endpoint, minute, status, deliveries)
+        SELECT endpoint, minute, status, sum(change)
+        FROM taken CROSS JOIN LATERAL unnest(endpoints, minutes, statuses, changes) AS one (endpoint, minute, status, change)
+        GROUP BY endpoint, minute, status HAVING sum(change) <> 0
+        ORDER BY endpoint, minute, status
+        ON CONFLICT (endpoint, minute, status) DO UPDATE SET deliveries = old.deliveries + excluded.deliveries
+    )
+    SELECT count(*) FROM taken";
 
 /// Minutes since 1970.
 pub(crate) fn minute_of(time: Timestamp) -> i32 {
@@ -85,4 +107,21 @@ impl CountChanges {
             self.changes.iter().filter(|((.., status), _)| is_unfinished(*status)).map(|(_, change)| i64::from(*change)).sum();
         shared.unfinished.fetch_add(change, Ordering::Relaxed);
     }
+}
+
+/// Folds now and then, until the token is cancelled.
+pub(crate) async fn serve(shared: Arc<Shared>, token: CancellationToken) {
+    while token.run_until_cancelled(tokio::time::sleep(FOLD_EVERY)).await.is_some() {
+        if let Err(error) = fold(&shared).await {
+            tracing::warn!("the counts of deliveries could not be folded: {error}");
+        }
+    }
+}
+
+/// Adds the changes that there are to the sums.
+pub(crate) async fn fold(shared: &Shared) -> Result<(), StoreError> {
+    let client = shared.connections.get().await?;
+    let statement = client.prepare_cached(FOLD).await?;
+    while client.query_one(&statement, &[&FOLDED_AT_ONCE]).await?.try_get::<_, i64>(0)? == FOLDED_AT_ONCE {}
+    Ok(())
 }

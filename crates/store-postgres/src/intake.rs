@@ -3,26 +3,59 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hookpost_domain::{DeliveryKey, DeliveryState, Message, MessageId, Progress, RowId, Timestamp, Trigger, limits};
+use hookpost_domain::{Message, MessageId, RowId, Timestamp, limits};
 use hookpost_store::intake::KeptAnswer;
-use hookpost_store::{AcceptError, Accepted, IdempotencyKey, Intake, LeasedDelivery, NewMessage, Unavailable};
-use parking_lot::MutexGuard;
+use hookpost_store::{AcceptError, Accepted, Catalog as _, IdempotencyKey, Intake, NewMessage, Unavailable};
 use tokio::sync::oneshot;
 
 use crate::PostgresStore;
-use crate::error::unfinished;
+use crate::accept::AcceptCommand;
+use crate::error::{StoreError, closed};
 
 #[async_trait]
 impl Intake for PostgresStore {
-    async fn accept(&self, _message: NewMessage, _now: Timestamp) -> Result<Accepted, AcceptError> {
-        Err(unfinished().into())
+    async fn accept(&self, message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError> {
+        let (reply, answer) = oneshot::channel();
+        let NewMessage { application, content, idempotency_key: key } = message;
+        let view = match self.shared.catalog.application(application) {
+            Some(view) => Some(view),
+            None => self.application_by_id(application).await?,
+        };
+        let message = Arc::new(Message { id: MessageId::from_row(RowId::MIN), application, content, created_at: now });
+        self.shared.accepts.push(AcceptCommand { message, view, key, reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(closed().into()))
     }
 
-    async fn kept_answer(&self, _key: IdempotencyKey, _now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
-        Err(unfinished())
+    async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
+        let oldest = now - limits::IDEMPOTENCY_WINDOW;
+        Ok(self.find_answer(key, oldest).await?)
     }
 
-    async fn keep_answer(&self, _key: IdempotencyKey, _answer: KeptAnswer, _now: Timestamp) -> Result<(), Unavailable> {
-        Err(unfinished())
+    async fn keep_answer(&self, key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable> {
+        let oldest = now - limits::IDEMPOTENCY_WINDOW;
+        Ok(self.put_answer(key, answer, now, oldest).await?)
+    }
+}
+
+impl PostgresStore {
+    async fn find_answer(&self, key: IdempotencyKey, oldest: Timestamp) -> Result<Option<KeptAnswer>, StoreError> {
+        let client = self.shared.connections.get().await?;
+        let statement = client.prepare_cached("SELECT status, body FROM hookpost.kept_answer WHERE key = $1 AND kept_at_ms > $2").await?;
+        let row = client.query_opt(&statement, &[&key.0.as_slice(), &(oldest.unix_ms() as i64)]).await?;
+        row.map(|row| Ok(KeptAnswer { status: row.try_get::<_, i16>(0)? as u16, body: row.try_get(1)? })).transpose()
+    }
+
+    async fn put_answer(&self, key: IdempotencyKey, answer: KeptAnswer, now: Timestamp, oldest: Timestamp) -> Result<(), StoreError> {
+        let client = self.shared.connections.get().await?;
+        let statement = client
+            .prepare_cached(
+                "INSERT INTO hookpost.kept_answer AS old (key, status, body, kept_at_ms) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (key) DO UPDATE SET status = excluded.status, body = excluded.body, kept_at_ms = excluded.kept_at_ms
+                 WHERE old.kept_at_ms <= $5",
+            )
+            .await?;
+        let (kept_at, oldest) = (now.unix_ms() as i64, oldest.unix_ms() as i64);
+        client.execute(&statement, &[&key.0.as_slice(), &(answer.status as i16), &answer.body, &kept_at, &oldest]).await?;
+        Ok(())
     }
 }

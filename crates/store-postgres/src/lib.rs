@@ -40,6 +40,7 @@ mod schema;
 mod services;
 mod shared;
 mod statements;
+mod write_down;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;

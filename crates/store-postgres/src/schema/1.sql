@@ -15,7 +15,9 @@ CREATE TABLE hookpost.node (
     alive_until timestamptz NOT NULL,
     -- Messages that it accepted from here on may have pending deliveries without a row: it holds them in memory.
     implied_from bigint NOT NULL,
-    last_row_id bigint NOT NULL
+    last_row_id bigint NOT NULL,
+    -- Counts the connections that were lost while they accepted: what such a one has left to do is not done any more.
+    accept_epoch integer NOT NULL DEFAULT 0
 );
 
 -- Numbers of nodes that are gone: not given again soon, and then with greater ids only.
