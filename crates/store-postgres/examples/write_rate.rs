@@ -15,9 +15,9 @@ use hookpost_domain::message::{PayloadType, Routing};
 use hookpost_domain::secret::EndpointSecrets;
 use hookpost_domain::{
     Application, ApplicationId, Attempt, AttemptOutcome, DeliveryState, Endpoint, EndpointId, Entropy, EventTypeName, MessageContent,
-    OrgId, Progress, SigningSecret, Timestamp, limits,
+    OrgId, Progress, SigningSecret, Timestamp,
 };
-use hookpost_store::history::{MessageFilter, RetentionPolicy};
+use hookpost_store::history::MessageFilter;
 use hookpost_store::queue::ClaimRequest;
 use hookpost_store::vault::Vault;
 use hookpost_store::{
@@ -309,9 +309,6 @@ async fn measure() {
         assert_eq!(page.items.len(), 50);
     }
     println!("newest 50 of an application: {} us", list.elapsed().as_micros() / 100);
-    if flag("--forget") {
-        forget_keys(&store, messages).await;
-    }
     store.close().await;
 }
 
