@@ -58,6 +58,17 @@ impl Changes {
         self.known.lock().insert(id, Instant::now());
     }
 
+    #[cfg(test)]
+    pub(crate) fn has_looked(&self) -> bool {
+        self.looked_at_ms.lock().is_some()
+    }
+
+    /// As if it were long ago.
+    #[cfg(test)]
+    pub(crate) fn forget_when_it_looked(&self) {
+        *self.looked_at_ms.lock() = Some(0.0);
+    }
+
     /// Waits for what is being changed; nothing may be begun any more.
     pub(crate) async fn finish(&self) {
         self.under_way.close();

@@ -34,7 +34,7 @@ pub(crate) async fn forget(shared: &Shared, policy: RetentionPolicy, now: Timest
         (rows::forget(shared, &mut connection, first_kept).await?, RowId::first_at(oldest_kept))
     };
     let payloads = payloads::forget(&mut connection, now).await?;
-    let swept = sweeps::sweep(&connection, first_left, now).await?;
+    let swept = sweeps::sweep(&connection, first_left, by_partitions, now).await?;
     Ok(Forgotten { messages: messages.count, payloads: payloads.count, more: messages.more || payloads.more || swept.more })
 }
 

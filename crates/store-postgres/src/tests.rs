@@ -1,5 +1,7 @@
 //! The promises of all stores, and those of this one.
 
+mod changes;
+mod forgetting;
 mod harness;
 mod lives;
 mod migrations;

@@ -82,7 +82,7 @@ async fn put_back(transaction: &Transaction<'_>, id: i64, staying: &[i64]) -> Re
     if staying.is_empty() {
         execute(transaction, "DELETE FROM hookpost.payload_expiry WHERE id = $1", &[&id]).await?;
     } else {
-        let sql = "UPDATE hookpost.payload_expiry SET messages = $2 WHERE id = $1 AND cardinality(messages) <> cardinality($2)";
+        let sql = "UPDATE hookpost.payload_expiry SET messages = $2 WHERE id = $1 AND messages <> $2";
         execute(transaction, sql, &[&id, &staying]).await?;
     }
     Ok(())

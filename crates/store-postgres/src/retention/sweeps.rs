@@ -12,7 +12,7 @@ use crate::statements::execute;
 const SWEPT_AT_ONCE: i64 = 2000;
 
 /// What somebody is writing at this moment is passed over: nobody waits for anybody.
-const SWEEPS: [(&str, Bound); 4] = [
+const SWEEPS: [(&str, Bound); 3] = [
     (
         "DELETE FROM hookpost.idempotency_key WHERE key IN (
             SELECT key FROM hookpost.idempotency_key WHERE kept_at_ms <= $1 ORDER BY kept_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED)",
@@ -28,12 +28,13 @@ const SWEEPS: [(&str, Bound); 4] = [
             SELECT application, event_id FROM hookpost.event_id WHERE message < $1 ORDER BY message LIMIT $2 FOR UPDATE SKIP LOCKED)",
         Bound::FirstMessage,
     ),
-    (
-        "DELETE FROM hookpost.count_sum WHERE (endpoint, minute, status) IN (
-            SELECT endpoint, minute, status FROM hookpost.count_sum WHERE minute < $1::bigint ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED)",
-        Bound::FirstMinute,
-    ),
 ];
+
+/// Rows that are forgotten one by one are taken off the sums as well, and a sum goes when it has come to nothing. Those of a partition go with it.
+const SWEEP_SUMS: &str = "
+    DELETE FROM hookpost.count_sum WHERE (endpoint, minute, status) IN (
+        SELECT endpoint, minute, status FROM hookpost.count_sum
+        WHERE minute < $1 AND ($3 OR deliveries = 0) ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED)";
 
 /// What the first parameter of a sweep is.
 #[derive(Debug, Clone, Copy)]
@@ -42,23 +43,28 @@ enum Bound {
     KeysUntil,
     /// Older messages are gone.
     FirstMessage,
-    FirstMinute,
 }
 
 /// `first_left`: there are no older messages.
-pub(super) async fn sweep(connection: &Object, first_left: RowId, now: Timestamp) -> Result<Piece, StoreError> {
+pub(super) async fn sweep(connection: &Object, first_left: RowId, by_partitions: bool, now: Timestamp) -> Result<Piece, StoreError> {
     let mut piece = Piece::default();
+    let sums = execute(connection, SWEEP_SUMS, &[&minute_of(first_left.created_at()), &SWEPT_AT_ONCE, &by_partitions]).await?;
+    piece.add(sums);
     for (sql, bound) in SWEEPS {
         let bound = match bound {
             Bound::KeysUntil => (now - limits::IDEMPOTENCY_WINDOW).unix_ms() as i64,
             Bound::FirstMessage => first_left.as_i64(),
-            Bound::FirstMinute => minute_of(first_left.created_at()).into(),
         };
-        let swept = execute(connection, sql, &[&bound, &SWEPT_AT_ONCE]).await?;
-        piece.count += swept;
-        piece.more |= swept as i64 == SWEPT_AT_ONCE;
+        piece.add(execute(connection, sql, &[&bound, &SWEPT_AT_ONCE]).await?);
     }
     // Few, and each node drops its own copy.
     execute(connection, "DELETE FROM hookpost.revocation WHERE forget_at_ms <= $1", &[&(now.unix_ms() as i64)]).await?;
     Ok(piece)
+}
+
+impl Piece {
+    fn add(&mut self, swept: u64) {
+        self.count += swept;
+        self.more |= swept as i64 == SWEPT_AT_ONCE;
+    }
 }

@@ -18,6 +18,18 @@ use crate::{OpenError, PostgresOptions, PostgresStore};
 /// One partition for everything: most tests are not about them.
 pub(super) const WHOLE_HISTORY: Duration = Duration::from_secs(200 * 365 * 86_400);
 pub(super) const NEWS: usize = 64;
+/// Only ends a test that would hang.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Looks until it is so.
+pub(super) async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
+    let looking = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, looking).await.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"));
+}
 
 /// Repeatable: counts.
 #[derive(Debug, Default)]
@@ -43,6 +55,7 @@ pub(super) struct Opening {
     pub(super) name: Option<&'static str>,
     pub(super) lease: Duration,
     pub(super) poll_every: Duration,
+    pub(super) notify: bool,
     pub(super) partition: Duration,
 }
 
@@ -58,6 +71,7 @@ impl Opening {
             name: None,
             lease: Duration::from_secs(30),
             poll_every: Duration::from_millis(500),
+            notify: true,
             partition: WHOLE_HISTORY,
         }
     }
@@ -76,7 +90,7 @@ impl Opening {
             node_name: self.name.map(str::to_owned),
             lease: self.lease,
             poll_every: self.poll_every,
-            notify: true,
+            notify: self.notify,
             connections_max: 4,
             partition: self.partition,
         };

@@ -7,25 +7,14 @@ use hookpost_store::Store as _;
 use hookpost_store::queue::News;
 use tokio::time::{Instant, timeout};
 
-use super::harness::{Node, Opening};
+use super::harness::{DEADLINE, Node, Opening, until};
 use super::server::TestDatabase;
 use crate::error::StoreError;
 
 const SHORT: Duration = Duration::from_millis(500);
-const DEADLINE: Duration = Duration::from_secs(20);
 
 async fn open(database: &TestDatabase, lease: Duration) -> Node {
     Opening { lease, ..Opening::of(database) }.open().await.unwrap()
-}
-
-/// Looks until it is so.
-async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
-    let looking = async {
-        while !so().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(DEADLINE, looking).await.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"));
 }
 
 async fn count(client: &tokio_postgres::Client, query: &str) -> i64 {
