@@ -40,7 +40,8 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Path<T> {
 
 impl<T: JsonSchema> OperationInput for Path<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        let schema = ctx.schema.subschema_for::<T>();
+        // Not as a schema of its own: it has no meaning outside of the operation.
+        let schema = T::json_schema(&mut ctx.schema);
         let parameters = parameters_from_schema(ctx, schema, ParamLocation::Path);
         add_parameters(ctx, operation, parameters);
     }
@@ -60,7 +61,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Query<T> {
 
 impl<T: JsonSchema> OperationInput for Query<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        let schema = ctx.schema.subschema_for::<T>();
+        let schema = T::json_schema(&mut ctx.schema);
         let parameters = parameters_from_schema(ctx, schema, ParamLocation::Query);
         add_parameters(ctx, operation, parameters);
     }

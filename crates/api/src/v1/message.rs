@@ -104,6 +104,7 @@ pub(crate) struct MessagePrecheckOut {
     active: bool,
 }
 
+/// The removal of all payloads, which was started.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ExpungeAllContentsOut {
     #[serde(flatten)]

@@ -70,6 +70,7 @@ struct DeliveryOut {
     next_attempt: Option<Time>,
 }
 
+/// A message with how far it came at an endpoint.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct EndpointMessageOut {
     #[serde(flatten)]
@@ -78,6 +79,7 @@ pub(crate) struct EndpointMessageOut {
     delivery: DeliveryOut,
 }
 
+/// An endpoint with how far a message came there.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct MessageEndpointOut {
     #[serde(flatten)]

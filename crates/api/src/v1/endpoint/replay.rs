@@ -77,12 +77,14 @@ pub(crate) struct TaskStarted {
     updated_at: Time,
 }
 
+/// A recovery that was started.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RecoverOut {
     #[serde(flatten)]
     task: TaskStarted,
 }
 
+/// A replay that was started.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ReplayOut {
     #[serde(flatten)]

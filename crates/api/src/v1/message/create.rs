@@ -56,35 +56,35 @@ pub(crate) struct MessageIn<'a> {
     #[schemars(length(max = 256), regex(pattern = r"^[a-zA-Z0-9\-_.]+$"))]
     event_type: Text<'a>,
     /// Your own identifier, unique in the application; it stands wherever the id could.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[a-zA-Z0-9\-_.]+$"))]
     event_id: Option<Text<'a>>,
     /// The body of the webhook: an object, delivered byte for byte as it stands here.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     #[schemars(required, with = "serde_json::Map<String, serde_json::Value>")]
     payload: Option<&'a RawValue>,
     /// Another name of `payload`.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     #[schemars(skip)]
     data: Option<&'a RawValue>,
     /// A second dimension that endpoints can filter by.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     #[schemars(length(max = 10))]
     channels: Option<Vec<Text<'a>>>,
     /// Labels to find the message by.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     #[schemars(length(max = 5))]
     tags: Option<Vec<Text<'a>>>,
     /// Creates the application if it does not exist; its `uid` must be the one in the path.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     #[schemars(with = "Option<ApplicationIn>")]
     application: Option<&'a RawValue>,
     /// `rawPayload`: a string that is delivered instead of `payload`, whatever it is; `headers`: its `content-type`.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     transformations_params: Option<&'a RawValue>,
     /// No delivery before this time.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     #[schemars(extend("format" = "date-time"))]
     deliver_at: Option<Text<'a>>,
     /// Days that the payload is kept.
@@ -98,9 +98,9 @@ pub(crate) struct MessageIn<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TransformationsParams<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     raw_payload: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     headers: Option<BTreeMap<Text<'a>, Text<'a>>>,
 }
 
