@@ -219,6 +219,40 @@ fn newest(keys: &[KeyEntry]) -> Timestamp {
     keys.iter().map(|(_, (_, at))| *at).max().unwrap_or_default()
 }
 
+/// A block as it is read in the order of the table.
+pub(crate) struct Block {
+    pub(crate) run: i64,
+    pub(crate) first: Vec<u8>,
+    pub(crate) entries: Vec<KeyEntry>,
+}
+
+/// Blocks of all runs, also of one that is not complete.
+pub(crate) fn blocks_after(connection: &Connection, run: i64, first: &[u8], limit: usize) -> Result<Vec<Block>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT run, first, entries FROM key_block WHERE (run, first) > (?1, ?2) ORDER BY run, first LIMIT ?3")?;
+    let rows = statement.query_map(params![run, first, limit as i64], |row| {
+        let entries = row.get_ref(2)?.as_blob()?.as_chunks().0.iter().map(decode_entry).collect();
+        Ok(Block { run: row.get(0)?, first: row.get(1)?, entries })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Makes runs of what is in the table `moving_key`, which is empty afterwards. Like the runs of the migration they have negative numbers.
+pub(crate) fn make_runs(connection: &Connection) -> Result<(), StoreError> {
+    let numbered = "(SELECT key, message, at_ms, row_number() OVER (ORDER BY key) - 1 AS n FROM moving_key)";
+    connection.execute_batch(&format!(
+        "INSERT INTO key_block (run, first, entries)
+             SELECT -1 - n / {GENERATION_KEYS}, min(key),
+                    unhex(group_concat(hex(key) || printf('%016X%016X', message, at_ms), '' ORDER BY n))
+             FROM {numbered} GROUP BY n / {GENERATION_KEYS}, n % {GENERATION_KEYS} / {ENTRIES_PER_BLOCK};
+         INSERT INTO key_run (run, generation, newest_ms, keys)
+             SELECT -1 - n / {GENERATION_KEYS}, 1 + n / {GENERATION_KEYS}, max(at_ms), count(*)
+             FROM {numbered} GROUP BY n / {GENERATION_KEYS};
+         DELETE FROM moving_key"
+    ))?;
+    Ok(())
+}
+
 /// One block of a run.
 pub(crate) fn write_block(connection: &Connection, run: i64, keys: &[KeyEntry]) -> Result<(), StoreError> {
     let mut block = Vec::with_capacity(keys.len() * ENTRY_BYTES);

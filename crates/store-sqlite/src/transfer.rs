@@ -17,6 +17,7 @@ use hookpost_store::vault::Vault;
 use rusqlite::Connection;
 
 use crate::error::StoreError;
+use crate::keys::KeyIndex;
 use crate::lock::DataDirLock;
 use crate::schema::{self, meta};
 use crate::tail::Tail;
@@ -30,6 +31,7 @@ pub struct SqliteTransfer {
     place: String,
     connection: Connection,
     vault: Vault,
+    keys: KeyIndex,
     /// Keys that are only in the journal of the tail yet.
     tail_keys: BTreeMap<[u8; 16], (MessageId, Timestamp)>,
     /// Deleted endpoints: what they left open has ended.
@@ -70,9 +72,10 @@ impl SqliteTransfer {
         let mut connection = schema::open_writer(&data_dir.join(DATABASE_FILE))?;
         schema::migrate(&mut connection)?;
         let place = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()).display().to_string();
+        let keys = KeyIndex::load(&connection)?;
         let tail_keys = tail_keys(&connection)?;
         let gone = gone(&connection)?;
-        Ok(Self { place, connection, vault, tail_keys, gone, _lock: lock })
+        Ok(Self { place, connection, vault, keys, tail_keys, gone, _lock: lock })
     }
 
     fn failed(&self) -> impl Fn(StoreError) -> TransferError + use<> {

@@ -15,8 +15,11 @@ use rusqlite::{Connection, params};
 
 use super::SqliteTransfer;
 use crate::error::StoreError;
+use crate::keys::{self, ENTRIES_PER_BLOCK};
 
 const LIMIT: i64 = BATCH_ROWS_MAX as i64;
+/// In the place of a run: what follows are the keys that are in none.
+const AFTER_ALL_RUNS: i64 = i64::MAX;
 
 pub(super) fn export(end: &SqliteTransfer, section: Section, after: Option<&Key>) -> Result<Batch, StoreError> {
     let connection = &end.connection;
@@ -90,20 +93,37 @@ fn health(connection: &Connection, after: Option<&Key>) -> Result<Batch, StoreEr
     Ok(Batch::of(rows, BATCH_ROWS_MAX))
 }
 
-/// What is in the table, with what the journal of the tail says of the same stretch of keys.
+/// Run by run, then what is only in the journal of the tail. A key that came again after its window is exported as the last that it made.
 fn idempotency_keys(end: &SqliteTransfer, after: Option<&Key>) -> Result<Batch, StoreError> {
-    let mut statement =
-        end.connection.prepare_cached("SELECT key, message, at_ms FROM idempotency WHERE key > ?1 ORDER BY key LIMIT ?2")?;
-    let rows = statement.query_map(params![after.cloned().unwrap_or_default(), LIMIT], |row| {
-        Ok((row.get(0)?, (message_id(row.get(1)?), time(row.get(2)?))))
-    })?;
-    let mut keys: BTreeMap<[u8; 16], (MessageId, Timestamp)> = rows.collect::<Result<_, _>>()?;
-    let next = if keys.len() < BATCH_ROWS_MAX { None } else { keys.last_key_value().map(|(key, _)| *key) };
-    let from = after.and_then(|key| key.as_slice().try_into().ok()).map_or(Bound::Unbounded, Bound::Excluded);
-    let until = next.map_or(Bound::Unbounded, Bound::Included);
-    keys.extend(end.tail_keys.range::<[u8; 16], _>((from, until)).map(|(key, made)| (*key, *made)));
-    let rows = keys.into_iter().map(|(key, (message, created_at))| Row::IdempotencyKey { key: IdempotencyKey(key), message, created_at });
-    Ok(Batch { rows: rows.collect(), next: next.map(|key| key.to_vec()) })
+    let (run, first) = match after.and_then(|key| key.split_first_chunk()) {
+        Some((run, first)) => (i64::from_be_bytes(*run), first),
+        None => (i64::MIN, &[][..]),
+    };
+    if run == AFTER_ALL_RUNS {
+        return Ok(tail_keys(end, first));
+    }
+    let blocks_max = BATCH_ROWS_MAX / ENTRIES_PER_BLOCK;
+    let blocks = keys::blocks_after(&end.connection, run, first, blocks_max)?;
+    let next = blocks.last().filter(|_| blocks.len() == blocks_max).map_or((AFTER_ALL_RUNS, &[][..]), |last| (last.run, &last.first));
+    let mut rows = Vec::new();
+    for (key, made) in blocks.iter().flat_map(|block| &block.entries) {
+        let is_last = !end.tail_keys.contains_key(key) && end.keys.find(&end.connection, key)? == Some(*made);
+        rows.extend(is_last.then(|| idempotency_row(key, *made)));
+    }
+    Ok(Batch { rows, next: Some([&next.0.to_be_bytes(), next.1].concat()) })
+}
+
+fn tail_keys(end: &SqliteTransfer, after: &[u8]) -> Batch {
+    let from = <[u8; 16]>::try_from(after).map_or(Bound::Unbounded, Bound::Excluded);
+    let mut left = end.tail_keys.range::<[u8; 16], _>((from, Bound::Unbounded));
+    let taken: Vec<_> = left.by_ref().take(BATCH_ROWS_MAX).collect();
+    let last = taken.last().filter(|_| left.next().is_some());
+    let next = last.map(|(key, _)| [&AFTER_ALL_RUNS.to_be_bytes(), key.as_slice()].concat());
+    Batch { rows: taken.iter().map(|(key, made)| idempotency_row(key, **made)).collect(), next }
+}
+
+fn idempotency_row(key: &[u8; 16], (message, created_at): (MessageId, Timestamp)) -> Row {
+    Row::IdempotencyKey { key: IdempotencyKey(*key), message, created_at }
 }
 
 fn kept_answers(connection: &Connection, after: Option<&Key>) -> Result<Batch, StoreError> {

@@ -13,15 +13,30 @@ use super::{SqliteTransfer, set_master_key};
 use crate::error::StoreError;
 use crate::flush::{add_to_counters, write_list};
 use crate::intake::insert_due;
+use crate::keys::{self, KeyIndex};
 use crate::queue::set_manual;
 use crate::schema::meta;
 use crate::tail::{Counted, Counts, Entry, Journal, ListKind, minute_of};
 
 /// Tables that only hold something where something was configured or accepted.
-const DATA: [&str; 9] = ["application", "endpoint", "event_type", "api_key", "revocation", "task", "message", "idempotency", "kept_answer"];
+const DATA: [&str; 9] = ["application", "endpoint", "event_type", "api_key", "revocation", "task", "message", "key_run", "kept_answer"];
 /// What may be left in a store whose data is gone.
-const LEFT_OVER: [&str; 12] =
-    ["delivery", "attempt", "due", "manual", "backlog", "added_target", "held", "tail_log", "posting", "counter", "event_id", "health"];
+const LEFT_OVER: [&str; 14] = [
+    "delivery",
+    "attempt",
+    "due",
+    "manual",
+    "backlog",
+    "added_target",
+    "held",
+    "tail_log",
+    "posting",
+    "counter",
+    "event_id",
+    "health",
+    "key_block",
+    "key_filter",
+];
 /// Attempts whose lists are made in one transaction.
 const LISTED_AT_ONCE: i64 = 20_000;
 
@@ -43,12 +58,14 @@ pub(super) fn begin(end: &mut SqliteTransfer, key: PublicIdKey, cursor: &Cursor)
     for name in [meta::FROZEN_SEQ, meta::FROZEN_DONE, meta::FLUSHED_SEQ] {
         meta::set(&transaction, name, 0)?;
     }
-    // The lists of attempts are in the order of attempts, which is not that of their messages: made at the end.
+    // The lists of attempts are in the order of attempts, which is not that of their messages, and keys in long runs: both made at the end.
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS moving_attempt (
              endpoint INTEGER NOT NULL, id INTEGER NOT NULL, message INTEGER NOT NULL, PRIMARY KEY (endpoint, id)
          ) STRICT, WITHOUT ROWID;
-         DELETE FROM moving_attempt",
+         DELETE FROM moving_attempt;
+         CREATE TABLE IF NOT EXISTS moving_key (key BLOB PRIMARY KEY, message INTEGER NOT NULL, at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+         DELETE FROM moving_key",
     )?;
     set_master_key(&transaction, &end.vault)?;
     meta::set(&transaction, meta::PUBLIC_ID_KEY, key)?;
@@ -121,7 +138,7 @@ fn import_row(connection: &Connection, vault: &Vault, row: Row, derived: &mut De
         }
         Row::Message(message) => import_message(connection, &message, derived)?,
         Row::IdempotencyKey { key, message, created_at } => {
-            let mut insert = connection.prepare_cached("INSERT INTO idempotency (key, message, at_ms) VALUES (?1, ?2, ?3)")?;
+            let mut insert = connection.prepare_cached("INSERT INTO moving_key (key, message, at_ms) VALUES (?1, ?2, ?3)")?;
             insert.execute(params![key.0, message.row().as_i64(), created_at.unix_ms() as i64])?;
         }
         Row::KeptAnswer { key, kept_at, status, body } => {
@@ -231,6 +248,7 @@ fn import_delivery(
 pub(super) fn finish(end: &mut SqliteTransfer, cursor: &Cursor) -> Result<(), StoreError> {
     while list_attempts(&mut end.connection)? {}
     let transaction = end.connection.transaction()?;
+    keys::make_runs(&transaction)?;
     transaction.execute("DELETE FROM tail_log", [])?;
     transaction.execute(
         // The mark: every pending delivery is covered by a backlog.
@@ -239,6 +257,7 @@ pub(super) fn finish(end: &mut SqliteTransfer, cursor: &Cursor) -> Result<(), St
         params![cursor.last_row_id as i64, Journal::new().bytes()],
     )?;
     transaction.commit()?;
+    end.keys = KeyIndex::load(&end.connection)?;
     Ok(())
 }
 
@@ -262,7 +281,7 @@ fn list_attempts(connection: &mut Connection) -> Result<bool, StoreError> {
 pub(super) fn complete(end: &mut SqliteTransfer) -> Result<(), StoreError> {
     end.connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = end.connection.transaction()?;
-    transaction.execute("DROP TABLE IF EXISTS moving_attempt", [])?;
+    transaction.execute_batch("DROP TABLE IF EXISTS moving_attempt; DROP TABLE IF EXISTS moving_key")?;
     transaction.execute("DELETE FROM meta WHERE name = ?1", [meta::MOVING])?;
     transaction.commit()?;
     // Everything in the one file, and on the disk.
