@@ -169,9 +169,9 @@ async fn portal_access_that_breaks_rules() {
     ];
     assert_snapshot!(check("POST", "/auth/app-portal-access/nobody", &bodies).await, @r#"
     {"application":{"name":"x"}}
-        422 body.application.uid: must be `nobody`, the uid in the path
+        422 body.application.uid: is required to create the application, and must be the uid in the path
     {"application":{"name":"x","uid":"other"}}
-        422 body.application.uid: must be `nobody`, the uid in the path
+        422 body.application.uid: must be the uid in the path
     {"application":{"name":"","uid":"a b"}}
         422 body.application.name: must not be empty; body.application.uid: has the character ' '; allowed are letters, digits and `-` `_` `.`
     {}

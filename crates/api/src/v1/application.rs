@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{Caller, Right};
 use crate::extract::{Body, CreatedOr, Json, NoContent, Path, Query, present};
 use crate::page::{self, Ordering, Page};
-use crate::problem::{Problem, Wrong};
+use crate::problem::{FieldError, Problem, Wrong};
 use crate::state::Api;
 use crate::v1::{self, Time};
 
@@ -183,15 +183,15 @@ pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): P
 
 /// [`ApplicationIn`] that keeps every rule.
 #[derive(Debug)]
-pub(crate) struct ApplicationFields {
+struct ApplicationFields {
     name: String,
-    pub(crate) uid: Option<Uid>,
+    uid: Option<Uid>,
     throttle_rate: Option<u16>,
     metadata: Metadata,
 }
 
 impl ApplicationIn {
-    pub(crate) fn parse(self) -> Result<ApplicationFields, Problem> {
+    fn parse(self) -> Result<ApplicationFields, Problem> {
         let mut wrong = Wrong::in_body();
         if self.name.is_empty() {
             wrong.add("name", "must not be empty");
@@ -213,7 +213,7 @@ impl ApplicationFields {
     }
 }
 
-/// The application of a path; or, where it does not exist and the request describes it, a new one. Creating it takes the right to.
+/// The application of a path; or, where it does not exist and the request describes it, a new one.
 pub(crate) async fn get_or_create(
     api: &Api,
     caller: &Caller,
@@ -222,23 +222,41 @@ pub(crate) async fn get_or_create(
     input: Option<ApplicationIn>,
 ) -> Result<Arc<ApplicationView>, Problem> {
     match (caller.application(api, reference, right).await, input) {
-        (Err(Problem::APPLICATION_NOT_FOUND), Some(input)) => {
-            let org = caller.org(Right::Manage)?;
-            let fields = input.parse().map_err(|problem| problem.inside("application"))?;
-            if fields.uid.as_ref().map(Uid::as_str) != Some(reference) {
-                return Err(Problem::body("application.uid", format!("must be `{reference}`, the uid in the path")));
-            }
-            match create_from(api, org, fields).await {
-                // A conflict means that somebody else was faster, and the application is there.
-                Ok(_) | Err(WriteError::Conflict { .. }) => caller.application(api, reference, right).await,
-                Err(error) => Err(error.into()),
-            }
-        }
+        (Err(Problem::APPLICATION_NOT_FOUND), Some(input)) => create_of_path(api, caller, reference, input).await,
         (found, _) => found,
     }
 }
 
-pub(crate) async fn create_from(api: &Api, org: &OrgId, fields: ApplicationFields) -> Result<Application, WriteError> {
+/// Creates the application that the path names by its uid, as the field `application` of the request describes it. Takes the right to.
+pub(crate) async fn create_of_path(
+    api: &Api,
+    caller: &Caller,
+    reference: &str,
+    input: ApplicationIn,
+) -> Result<Arc<ApplicationView>, Problem> {
+    let org = caller.org(Right::Manage)?;
+    let fields = input.parse().map_err(|problem| problem.inside("application"))?;
+    check_uid_is_of_path(fields.uid.as_ref().map(Uid::as_str), reference)?;
+    match create_from(api, org, fields).await {
+        // A conflict means that somebody else was faster, and the application is there.
+        Ok(_) | Err(WriteError::Conflict { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    api.store.application(org, Reference::Uid(reference)).await?.ok_or(Problem::APPLICATION_NOT_FOUND)
+}
+
+/// The types are those of Svix, which clients may look at.
+fn check_uid_is_of_path(uid: Option<&str>, reference: &str) -> Result<(), Problem> {
+    let (msg, r#type) = match uid {
+        Some(uid) if uid == reference => return Ok(()),
+        Some(_) => ("must be the uid in the path", "application_uid_mismatch"),
+        None => ("is required to create the application, and must be the uid in the path", "application_uid_missing"),
+    };
+    let loc = ["body", "application", "uid"].map(str::to_owned).to_vec();
+    Err(Problem::Invalid(vec![FieldError { loc, msg: msg.to_owned(), r#type }]))
+}
+
+async fn create_from(api: &Api, org: &OrgId, fields: ApplicationFields) -> Result<Application, WriteError> {
     let now = api.now();
     let application = Application {
         id: api.new_id(now),

@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hookpost_domain::id::{ApplicationKind, MessageKind};
 use hookpost_domain::message::{PayloadType, Routing};
-use hookpost_domain::{Channel, EventTypeName, Invalid, MessageContent, Tag, Timestamp, Uid, limits, routing};
-use hookpost_store::{ApplicationView, IdempotencyKey, NewMessage, Reference, WriteError};
+use hookpost_domain::{Channel, EventTypeName, Invalid, MessageContent, Tag, Timestamp, limits, routing};
+use hookpost_store::{ApplicationView, IdempotencyKey, NewMessage, Reference};
 use http::StatusCode;
 use http::request::Parts;
 use schemars::JsonSchema;
@@ -197,36 +197,9 @@ async fn create_application(
     reference: &str,
     given: Option<&RawValue>,
 ) -> Result<Arc<ApplicationView>, Problem> {
-    let Some(given) = given else { return Err(Problem::APPLICATION_NOT_FOUND) };
-    let org = caller.org(Right::Manage)?;
-    let below = |mut error: FieldError| {
-        error.loc.insert(1, "application".to_owned());
-        error
-    };
-    let input: ApplicationIn = parse_json(given.get().as_bytes()).map_err(|error| Problem::Invalid(vec![below(error)]))?;
-    let fields = input.parse().map_err(|problem| match problem {
-        Problem::Invalid(errors) => Problem::Invalid(errors.into_iter().map(below).collect()),
-        other => other,
-    })?;
-    check_uid_is_of_path(fields.uid.as_ref().map(Uid::as_str), reference)?;
-    match application::create_from(api, org, fields).await {
-        // Somebody else was faster; it is there now.
-        Ok(_) | Err(WriteError::Conflict { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    api.store.application(org, Reference::Uid(reference)).await?.ok_or(Problem::APPLICATION_NOT_FOUND)
-}
-
-fn check_uid_is_of_path(uid: Option<&str>, reference: &str) -> Result<(), Problem> {
-    let (msg, r#type) = match uid {
-        Some(uid) if uid == reference => return Ok(()),
-        Some(_) => ("must be the uid in the path".to_owned(), "application_uid_mismatch"),
-        None => {
-            ("is required to create an application with the message, and must be the uid in the path".to_owned(), "application_uid_missing")
-        }
-    };
-    let loc = ["body", "application", "uid"].map(str::to_owned).to_vec();
-    Err(Problem::Invalid(vec![FieldError { loc, msg, r#type }]))
+    let given = given.ok_or(Problem::APPLICATION_NOT_FOUND)?;
+    let input = parse_json(given.get().as_bytes()).map_err(|error| Problem::Invalid(vec![error]).inside("application"))?;
+    application::create_of_path(api, caller, reference, input).await
 }
 
 /// A message that keeps every rule and is not routed yet.

@@ -237,7 +237,7 @@ async fn a_message_may_bring_its_application() {
         (
             "new",
             json!({ "name": "New" }),
-            "422 body.application.uid: is required to create an application with the message, and must be the uid in the path",
+            "422 body.application.uid: is required to create the application, and must be the uid in the path",
         ),
         ("new", json!({ "name": "New", "uid": "other" }), mismatch),
         ("new", json!({ "name": "New", "uid": "new" }), "202"),
