@@ -98,8 +98,15 @@ impl BackupRequest {
         let Self { path, on_progress, reply } = self;
         let failed = |why: String| BackupError::Failed { path: path.clone(), why };
         let mut result = None;
+        if let Err(error) = create_for_owner(&path) {
+            let exists = error.kind() == std::io::ErrorKind::AlreadyExists;
+            let _ = reply.send(Err(if exists { BackupError::Exists(path) } else { failed(error.to_string()) }));
+            return None;
+        }
         let outcome = (|| {
-            let mut target = open_target(&path).map_err(|error| failed(error.to_string()))?;
+            let mut target =
+                Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| failed(error.to_string()))?;
+            target.busy_timeout(Duration::from_secs(5)).map_err(|error| failed(error.to_string()))?;
             let ended = {
                 let backup = Backup::new(connection, &mut target).map_err(|error| failed(error.to_string()))?;
                 let running = RunningBackup { backup, on_progress: &on_progress, outcome: Mutex::new(None) };
@@ -118,10 +125,13 @@ impl BackupRequest {
     }
 }
 
-fn open_target(path: &Path) -> rusqlite::Result<Connection> {
-    let target = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-    target.busy_timeout(Duration::from_secs(5))?;
-    Ok(target)
+/// The file has payloads in it: it is nobody else's from its first byte on.
+fn create_for_owner(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 impl SqliteStore {

@@ -1,6 +1,6 @@
 //! Ending what has not been tried, or waits to be tried again. A reading thread chooses, the writer ends those that nobody took meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 use hookpost_domain::{DeliveryKey, DeliveryState, EndpointId, MessageId, Reason, RowId, Trigger};
 use hookpost_store::Unavailable;
@@ -17,8 +17,11 @@ use crate::shared::Shared;
 use crate::tail::{Counted, ListKind};
 use hookpost_store::codec::{decode_delivery, encode_delivery, message_id};
 
-/// Due rows are chosen from in the order of their messages, within the first so many by time.
-const DUE_ROWS_MAX: i64 = 20_000;
+/// Messages with due rows that are in memory at a time.
+#[cfg(not(test))]
+const DUE_MESSAGES_MAX: usize = 20_000;
+#[cfg(test)]
+const DUE_MESSAGES_MAX: usize = 2;
 const CHUNK: usize = 512;
 
 /// Up to `limit` deliveries that match, oldest message first, and whether there is one more.
@@ -41,11 +44,7 @@ pub(crate) fn choose(
         }
         Ok(chosen.len() <= limit)
     };
-    let due: BTreeSet<MessageId> = connection
-        .prepare_cached("SELECT message FROM due WHERE endpoint = ?1 ORDER BY at_ms LIMIT ?2")?
-        .query_map(params![endpoint.row().as_i64(), DUE_ROWS_MAX], |row| Ok(message_id(row.get(0)?)))?
-        .collect::<Result<_, _>>()?;
-    let mut due = due.into_iter().peekable();
+    let mut due = DueMessages { connection, endpoint, page: VecDeque::new(), after: -1, ended: false };
     let mut go_on = true;
     let mut from = shared.leases.lock().backlog_from(endpoint);
     while let Some(lowest) = from
@@ -56,10 +55,10 @@ pub(crate) fn choose(
         let entries = posting::ascending(connection, &shared.tails, kind, endpoint.row().raw(), span, CHUNK)?;
         for &(raw, _) in &entries {
             let message = MessageId::from_row(RowId::from_raw(raw));
-            while go_on && let Some(earlier) = due.next_if(|due| *due < message) {
+            while go_on && let Some(earlier) = due.next_if(|due| due < message)? {
                 go_on = consider(earlier, true)?;
             }
-            let is_due = due.next_if_eq(&message).is_some();
+            let is_due = due.next_if(|due| due == message)?.is_some();
             let waits = is_due
                 || matches!(delivery_state(connection, DeliveryKey { message, endpoint })?, None | Some((DeliveryState::Pending, _)));
             go_on = go_on && consider(message, waits)?;
@@ -69,12 +68,46 @@ pub(crate) fn choose(
         }
         from = entries.last().filter(|_| entries.len() == CHUNK).map(|last| MessageId::from_row(RowId::from_raw(last.0 + 1)));
     }
-    while go_on && let Some(message) = due.next() {
+    while go_on && let Some(message) = due.next_if(|_| true)? {
         go_on = consider(message, true)?;
     }
     let more = chosen.len() > limit;
     chosen.truncate(limit);
     Ok((chosen, more))
+}
+
+/// The messages of an endpoint that have due rows, oldest first. The table is in the order of time: every page looks through all of it, and keeps
+/// only what comes next.
+struct DueMessages<'c> {
+    connection: &'c Connection,
+    endpoint: EndpointId,
+    page: VecDeque<MessageId>,
+    after: i64,
+    ended: bool,
+}
+
+impl DueMessages<'_> {
+    fn next_if(&mut self, wanted: impl Fn(MessageId) -> bool) -> Result<Option<MessageId>, StoreError> {
+        if self.page.is_empty() && !self.ended {
+            self.load()?;
+        }
+        let next = self.page.front().copied().filter(|message| wanted(*message));
+        Ok(next.and_then(|_| self.page.pop_front()))
+    }
+
+    fn load(&mut self) -> Result<(), StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT message FROM due WHERE endpoint = ?1 AND message > ?2 ORDER BY message LIMIT ?3")?;
+        let rows = statement.query_map(params![self.endpoint.row().as_i64(), self.after, DUE_MESSAGES_MAX as i64], |row| row.get(0))?;
+        let raw: Vec<i64> = rows.collect::<Result<_, _>>()?;
+        self.ended = raw.len() < DUE_MESSAGES_MAX;
+        self.after = raw.last().copied().unwrap_or(self.after);
+        self.page = raw.into_iter().map(message_id).collect();
+        // One that waits for its retry and for an attempt by hand has two rows.
+        let mut last = None;
+        self.page.retain(|message| last.replace(*message) != Some(*message));
+        Ok(())
+    }
 }
 
 /// Ends those of the chosen that nobody has in hand.

@@ -24,8 +24,11 @@ use hookpost_store::codec::{decode_delivery_state, message_id, time, trigger_num
 const CHUNK_CANDIDATES_MAX: usize = 256;
 /// Enough to get past what is done already.
 const CHUNK_CANDIDATES_MIN: usize = 16;
-/// Due rows that an ordered claim looks through: in an ordered lane there is rarely more than one.
-const ORDERED_DUE_ROWS_MAX: i64 = 20_000;
+/// Due rows that an ordered claim takes into memory: in an ordered lane there is rarely more than one, but it may have become ordered only now.
+#[cfg(not(test))]
+const ORDERED_DUE_ROWS_MAX: usize = 20_000;
+#[cfg(test)]
+const ORDERED_DUE_ROWS_MAX: usize = 4;
 
 pub(crate) fn claim(connection: &Connection, shared: &Shared, request: ClaimRequest, now: Timestamp) -> Result<Claimed, StoreError> {
     if shared.leases.lock().is_gone(request.endpoint) {
@@ -88,16 +91,10 @@ impl Claim<'_> {
 
     /// Attempts by hand when they are due; then due and backlog in the order of the messages, up to the one that holds the lane up.
     fn ordered(&mut self) -> Result<(), StoreError> {
-        let endpoint = self.request.endpoint.row().as_i64();
-        let now_ms = self.now.unix_ms() as i64;
-        let mut statement = self.connection.prepare_cached(
-            "SELECT at_ms, message, trigger FROM due WHERE endpoint = ?1 AND at_ms <= ?2 ORDER BY at_ms, message, trigger LIMIT ?3",
-        )?;
-        let due: Vec<Candidate> = statement
-            .query_map(params![endpoint, now_ms, ORDERED_DUE_ROWS_MAX], due_candidate)?
-            .collect::<Result<Result<Vec<_>, _>, _>>()??;
-        let (by_hand, mut scheduled): (Vec<_>, Vec<_>) = due.into_iter().partition(|candidate| candidate.trigger == Trigger::Manual);
-        scheduled.sort_unstable_by_key(|candidate| candidate.message);
+        let by_hand = self.ordered_due_rows(Trigger::Manual, "at_ms, message")?;
+        let mut scheduled = self.ordered_due_rows(Trigger::Scheduled, "message")?;
+        // Nothing behind the last of them may go before those that are not among them.
+        let cut_off = scheduled.len() == ORDERED_DUE_ROWS_MAX;
         self.claimed.held_by = self.oldest_in_retry()?;
         let allowed = |message: MessageId, held_by: Option<MessageId>| held_by.is_none_or(|older| message < older);
         scheduled.retain(|candidate| allowed(candidate.message, self.claimed.held_by));
@@ -110,6 +107,10 @@ impl Claim<'_> {
         }
         let mut scheduled = VecDeque::from(scheduled);
         while !self.claimed.more {
+            if cut_off && scheduled.is_empty() {
+                self.claimed.more = true;
+                return Ok(());
+            }
             let piece = self.backlog_piece()?;
             let from = piece.as_ref().map(|piece| piece.from);
             let ended = piece.as_ref().is_none_or(|piece| piece.ended);
@@ -144,6 +145,15 @@ impl Claim<'_> {
             }
         }
         Ok(())
+    }
+
+    fn ordered_due_rows(&self, trigger: Trigger, order: &str) -> Result<Vec<Candidate>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT at_ms, message, trigger FROM due WHERE endpoint = ?1 AND at_ms <= ?2 AND trigger = ?3 ORDER BY {order} LIMIT ?4"
+        ))?;
+        let (endpoint, now_ms) = (self.request.endpoint.row().as_i64(), self.now.unix_ms() as i64);
+        let rows = statement.query_map(params![endpoint, now_ms, trigger_number(trigger), ORDERED_DUE_ROWS_MAX as i64], due_candidate)?;
+        rows.collect::<Result<Result<Vec<_>, _>, _>>()?
     }
 
     /// The next due rows after a place in their order.

@@ -2,6 +2,7 @@
 
 mod backup;
 mod crash;
+mod due;
 mod failure;
 mod harness;
 mod moving;

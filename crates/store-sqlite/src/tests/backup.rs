@@ -42,6 +42,8 @@ async fn a_backup_made_under_load_can_be_restored() {
     harness.sqlite().backup(file.clone(), on_progress).await.unwrap();
     load.join_all().await;
     assert!(pages.load(Ordering::Relaxed) > 10);
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions()) & 0o777, 0o600);
     assert!(matches!(harness.sqlite().backup(file.clone(), Box::new(|_| {})).await, Err(BackupError::Exists(_))));
 
     let data_dir = elsewhere.path().join("data");
