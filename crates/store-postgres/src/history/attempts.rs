@@ -9,7 +9,7 @@ use hookpost_store::page::Walk;
 use tokio_postgres::Row;
 
 use super::messages::headers;
-use super::scan::{Rows, scan};
+use super::scan::{Chunk, Rows, scan};
 use crate::error::StoreError;
 use crate::shared::Shared;
 use crate::statements::{execute, query, query_opt};
@@ -64,7 +64,7 @@ struct OfMessage<'a> {
 impl Rows for OfMessage<'_> {
     type Item = StoredAttempt;
 
-    async fn chunk(&self, walk: Walk<i64>) -> Result<Vec<(i64, Option<StoredAttempt>)>, StoreError> {
+    async fn chunk(&self, walk: Walk<i64>) -> Result<Chunk<StoredAttempt>, StoreError> {
         let (comparison, order) = walk.comparison();
         let sql = format!(
             "SELECT id, message, endpoint, data FROM hookpost.attempt
@@ -91,7 +91,7 @@ impl Rows for OfEndpoint<'_> {
     type Item = StoredAttempt;
 
     /// The partitions go by the message, so that the next attempt can be in any: they are merged, each by its index.
-    async fn chunk(&self, walk: Walk<i64>) -> Result<Vec<(i64, Option<StoredAttempt>)>, StoreError> {
+    async fn chunk(&self, walk: Walk<i64>) -> Result<Chunk<StoredAttempt>, StoreError> {
         let (comparison, order) = walk.comparison();
         let sql = format!(
             "SELECT id, message, endpoint, data FROM hookpost.attempt

@@ -12,7 +12,7 @@ use hookpost_store::{Listed, PageRequest};
 use tokio_postgres::Row;
 
 use super::messages::{add_payloads, headers};
-use super::scan::{Rows, scan};
+use super::scan::{Chunk, Rows, scan};
 use crate::error::StoreError;
 use crate::shared::Shared;
 use crate::statements::{query, query_opt};
@@ -92,7 +92,7 @@ impl Rows for OfEndpoint<'_> {
 
     /// One statement for both kinds, so that a delivery which gets its row meanwhile is found once. Only what was accepted since the oldest mark of a
     /// living node can be implied; the row is looked for by itself, lest the plan joins with all deliveries of the endpoint.
-    async fn chunk(&self, walk: Walk<i64>) -> Result<Vec<(i64, Option<Self::Item>)>, StoreError> {
+    async fn chunk(&self, walk: Walk<i64>) -> Result<Chunk<Self::Item>, StoreError> {
         let (comparison, order) = walk.comparison();
         let sql = format!(
             "SELECT * FROM (

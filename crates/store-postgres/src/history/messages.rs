@@ -11,7 +11,7 @@ use hookpost_store::history::{MessageFilter, ScannedPage};
 use hookpost_store::page::Walk;
 use hookpost_store::{PageRequest, Reference};
 
-use super::scan::{Rows, scan};
+use super::scan::{Chunk, Rows, scan};
 use crate::error::StoreError;
 use crate::shared::Shared;
 use crate::statements::{execute, query, query_opt};
@@ -60,7 +60,7 @@ impl Rows for OfApplication<'_> {
     type Item = Message;
 
     /// The partitions are in the order of the ids, so that only as many are read as it takes.
-    async fn chunk(&self, walk: Walk<i64>) -> Result<Vec<(i64, Option<Message>)>, StoreError> {
+    async fn chunk(&self, walk: Walk<i64>) -> Result<Chunk<Message>, StoreError> {
         let (comparison, order) = walk.comparison();
         let sql =
             format!("SELECT id, header FROM hookpost.message WHERE application = $1 AND id {comparison} $2 ORDER BY id {order} LIMIT $3");

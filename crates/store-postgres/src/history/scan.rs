@@ -11,12 +11,15 @@ use crate::error::StoreError;
 /// Rows that are read at a time, once it shows that a page needs more than its own.
 const CHUNK: usize = 1000;
 
+/// Rows of a list: the id of each, and itself if it is wanted.
+pub(super) type Chunk<T> = Vec<(i64, Option<T>)>;
+
 /// A list of rows by id.
 pub(super) trait Rows: Sync {
     type Item: Send;
 
-    /// The next rows in the direction of the walk: the id of each, and itself if it is wanted. Fewer than asked for: there are no more.
-    fn chunk(&self, walk: Walk<i64>) -> impl Future<Output = Result<Vec<(i64, Option<Self::Item>)>, StoreError>> + Send;
+    /// The next rows in the direction of the walk. Fewer than asked for: there are no more.
+    fn chunk(&self, walk: Walk<i64>) -> impl Future<Output = Result<Chunk<Self::Item>, StoreError>> + Send;
 }
 
 pub(super) async fn scan<R: Rows, K>(rows: &R, page: &PageRequest<Id<K>>) -> Result<ScannedPage<R::Item, Id<K>>, StoreError> {
