@@ -61,6 +61,7 @@ STEPS = [
     Step("delivery", [*PYTHON, "tests/delivery/run.py"], needs_server=True),
     Step("examples", [*PYTHON, "tests/examples/run.py"], needs_server=True),
     Step("docs", [*PYTHON, "tests/docs/run.py"], needs_server=True),
+    Step("nodes", [*PYTHON, "tests/nodes/run.py"], needs_server=True),
     Step("kill test", [str(target_dir() / "debug" / "hookpost-bench"), "kill", "--rounds", "8"], needs_server=True),
 ]
 

@@ -23,9 +23,10 @@ def program(name: str) -> str:
 class Postgres:
     """A server of one's own, as a context. `url` is that of a superuser."""
 
-    def __init__(self) -> None:
+    def __init__(self, *settings: str) -> None:
+        """`settings` are arguments of the server: `-c`, `name=value`, …"""
         self._script = subprocess.Popen(
-            ["sh", str(SCRIPT), str(free_port())],
+            ["sh", str(SCRIPT), str(free_port()), *settings],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -30,8 +30,10 @@ class Server:
         data_dir: Path | None = None,
         before_exec: Callable[[], None] | None = None,
         postgres: str | None = None,
+        database: str | None = None,
     ):
-        """`postgres` is the URL of the PostgreSQL server to use, if not that of the run."""
+        """`postgres` is the URL of the PostgreSQL server to use, if not that of the run; `database` that of a database that somebody else made
+        and drops."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._owns_data = data_dir is None
@@ -39,8 +41,8 @@ class Server:
         self.data_dir = data_dir or self.work_dir / "data"
         self.log_path = self.work_dir / "log"
         self.before_exec = before_exec
-        self._postgres = postgres or (databases.server_url() if databases.chosen() == "postgres" else None)
-        self.database = databases.create(self._postgres) if self._postgres else None
+        self._postgres = None if database else postgres or (databases.server_url() if databases.chosen() == "postgres" else None)
+        self.database = database or (databases.create(self._postgres) if self._postgres else None)
         self.settings = {
             "HOOKPOST_LISTEN": f"127.0.0.1:{self.port}",
             **self._where(),
