@@ -9,10 +9,10 @@ SHELL := /bin/bash
 ARGS ?=
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test bench check fmt clean
+.PHONY: help run test bench bench-postgres check fmt clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build the release binary and start everything on 127.0.0.1:8071
 	@scripts/setup.sh build
@@ -27,6 +27,11 @@ bench: ## the scenarios with their ratios to the bare forwarder (several minutes
 	@scripts/setup.sh build
 	cargo build --release --locked --package hookpost --package hookpost-bench
 	exec $(TARGET_DIR)/release/hookpost-bench $(ARGS)
+
+bench-postgres: ## the same on a PostgreSQL that is started for it, with one node and with two
+	@scripts/setup.sh test
+	cargo build --release --locked --package hookpost --package hookpost-bench
+	exec $(TARGET_DIR)/release/hookpost-bench --database postgres $(ARGS)
 
 check: ## the quick part of `make test`: format, lints, arrows
 	@scripts/setup.sh build

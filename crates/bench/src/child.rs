@@ -9,8 +9,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::api::{Api, JWT_SECRET};
+use crate::machine::{Memory, memory};
+use crate::postgres::Postgres;
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the servers under test keep their data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DatabaseKind {
+    /// The embedded store
+    Sqlite,
+    /// A PostgreSQL that is started for each run, with everything written durably
+    Postgres,
+}
+
+/// The key under which nodes on one database seal; known to everyone.
+const MASTER_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 
 /// A child that is killed when it is dropped.
 pub(crate) struct Process {
@@ -47,6 +61,48 @@ impl Drop for Process {
 pub(crate) struct Server {
     pub(crate) binary: PathBuf,
     pub(crate) settings: Vec<(String, String)>,
+    pub(crate) database: DatabaseKind,
+    /// How many share one database.
+    pub(crate) nodes: usize,
+}
+
+/// What was started: the nodes, and their database if that is a process of its own.
+pub(crate) struct Running {
+    pub(crate) nodes: Vec<Process>,
+    // After the nodes, which need it to the end.
+    postgres: Option<Postgres>,
+}
+
+impl Running {
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| node.address).collect()
+    }
+
+    /// Of everything whose CPU counts.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().map(Process::pid).chain(self.postgres.as_ref().map(Postgres::pid)).collect()
+    }
+
+    /// Of the nodes together. What PostgreSQL has is mostly its buffers, which are a setting.
+    pub(crate) fn memory(&self) -> Result<Memory> {
+        let mut sum = Memory::default();
+        for node in &self.nodes {
+            let one = memory(node.pid())?;
+            sum = Memory { now_mb: sum.now_mb + one.now_mb, peak_mb: sum.peak_mb + one.peak_mb };
+        }
+        Ok(sum)
+    }
+
+    /// Any node.
+    pub(crate) fn api(&self) -> Result<Api> {
+        Api::new(self.nodes.first().context("there is no node")?.address)
+    }
+}
+
+impl From<Process> for Running {
+    fn from(process: Process) -> Self {
+        Self { nodes: vec![process], postgres: None }
+    }
 }
 
 impl Server {
@@ -56,7 +112,29 @@ impl Server {
         server
     }
 
-    /// Starts it on a free port and waits until it answers. The time is from the start to the first answer.
+    pub(crate) fn with_nodes(&self, nodes: usize) -> Self {
+        Self { nodes, ..self.clone() }
+    }
+
+    /// Starts everything, with its data in a directory. The time is that of the first node, from its start to its first answer.
+    pub(crate) fn start_all(&self, directory: &Path) -> Result<(Running, Duration)> {
+        let postgres = match self.database {
+            DatabaseKind::Sqlite => None,
+            DatabaseKind::Postgres => Some(Postgres::start(free_address()?, directory)?),
+        };
+        let server = match &postgres {
+            None => self.clone(),
+            Some(postgres) => self.with("HOOKPOST_DATABASE", &postgres.url).with("HOOKPOST_MASTER_KEY", MASTER_KEY),
+        };
+        let (first, took) = server.start(&directory.join("data"))?;
+        let mut nodes = vec![first];
+        for number in 1..self.nodes {
+            nodes.push(server.start(&directory.join(format!("data-{number}")))?.0);
+        }
+        Ok((Running { nodes, postgres }, took))
+    }
+
+    /// Starts one on a free port and waits until it answers. The time is from the start to the first answer.
     pub(crate) fn start(&self, data_directory: &Path) -> Result<(Process, Duration)> {
         let started = Instant::now();
         let mut process = self.spawn(data_directory)?;

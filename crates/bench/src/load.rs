@@ -27,7 +27,8 @@ const TICK: Duration = Duration::from_micros(200);
 /// Where to send.
 #[derive(Debug, Clone)]
 pub(crate) struct Producer {
-    pub(crate) address: SocketAddr,
+    /// Connection number n goes to the (n modulo their number)th.
+    pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) authorization: HeaderValue,
     /// The URIs of the applications; message number n goes to the (n modulo their number)th.
     pub(crate) uris: Vec<Uri>,
@@ -84,7 +85,6 @@ pub(crate) fn send(producer: &Producer, plan: Plan) -> Result<Sent> {
         let started = Instant::now();
         let run = Rc::new(Run {
             producer: producer.clone(),
-            host: HeaderValue::from_str(&producer.address.to_string())?,
             plan,
             next_sequence: Cell::new(plan.first_sequence),
             sent: RefCell::new(Sent {
@@ -99,8 +99,8 @@ pub(crate) fn send(producer: &Producer, plan: Plan) -> Result<Sent> {
             }),
         });
         let mut connections = Vec::new();
-        for _ in 0..plan.connections {
-            connections.push(Connection::open(producer.address).await?);
+        for &address in producer.addresses.iter().cycle().take(plan.connections) {
+            connections.push(Line::open(address).await?);
         }
         match plan.pace {
             Pace::Closed => run_all(connections, |connection| closed_loop(Rc::clone(&run), connection)).await?,
@@ -124,9 +124,9 @@ pub(crate) fn send(producer: &Producer, plan: Plan) -> Result<Sent> {
     })
 }
 
-async fn run_all<F, Fut>(connections: Vec<Connection>, run: F) -> Result<()>
+async fn run_all<F, Fut>(connections: Vec<Line>, run: F) -> Result<()>
 where
-    F: Fn(Connection) -> Fut,
+    F: Fn(Line) -> Fut,
     Fut: Future<Output = Result<()>> + 'static,
 {
     let tasks: Vec<_> = connections.into_iter().map(|connection| tokio::task::spawn_local(run(connection))).collect();
@@ -138,13 +138,25 @@ where
 
 struct Run {
     producer: Producer,
-    host: HeaderValue,
     plan: Plan,
     next_sequence: Cell<u64>,
     sent: RefCell<Sent>,
 }
 
-async fn closed_loop(run: Rc<Run>, mut connection: Connection) -> Result<()> {
+/// A connection that is opened again when the server closes it.
+struct Line {
+    address: SocketAddr,
+    host: HeaderValue,
+    connection: Connection,
+}
+
+impl Line {
+    async fn open(address: SocketAddr) -> Result<Self> {
+        Ok(Self { address, host: HeaderValue::from_str(&address.to_string())?, connection: Connection::open(address).await? })
+    }
+}
+
+async fn closed_loop(run: Rc<Run>, mut connection: Line) -> Result<()> {
     let started = Instant::now();
     loop {
         let sequence = run.next_sequence.get();
@@ -161,7 +173,7 @@ async fn closed_loop(run: Rc<Run>, mut connection: Connection) -> Result<()> {
     }
 }
 
-async fn open_loop(run: Rc<Run>, mut connection: Connection, queue: Arc<Queue>) -> Result<()> {
+async fn open_loop(run: Rc<Run>, mut connection: Line, queue: Arc<Queue>) -> Result<()> {
     // The semaphore is closed when the plan is fulfilled; what waits then is still sent.
     loop {
         let permit = queue.ready.acquire().await;
@@ -220,21 +232,21 @@ fn keep_pace(queue: &Queue, epoch: Instant, plan: Plan, per_second: f64) -> (u64
 }
 
 impl Run {
-    async fn exchange(&self, connection: &mut Connection, stamp: Stamp) -> Result<()> {
+    async fn exchange(&self, line: &mut Line, stamp: Stamp) -> Result<()> {
         let application = (stamp.sequence % self.producer.uris.len() as u64) as usize;
         let mut request = Request::new(Full::new(self.producer.payload.request(stamp)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.producer.uris[application].clone();
         let headers = request.headers_mut();
-        headers.insert(HOST, self.host.clone());
+        headers.insert(HOST, line.host.clone());
         headers.insert(AUTHORIZATION, self.producer.authorization.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let (status, body) = connection.send(request).await.context("sending a message")?;
+        let (status, body) = line.connection.send(request).await.context("sending a message")?;
         let answered_us = since_us(self.producer.epoch);
 
         self.note(stamp, answered_us, application, status, &body);
-        if !connection.is_open() {
-            *connection = Connection::open(self.producer.address).await?;
+        if !line.connection.is_open() {
+            line.connection = Connection::open(line.address).await?;
         }
         Ok(())
     }

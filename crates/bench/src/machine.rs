@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 /// `/proc` counts in hundredths of a second on every Linux that this runs on (`getconf CLK_TCK`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// CPU time of the machine, of this process and of its child, at one moment.
+/// CPU time of the machine, of this process and of what it measures, at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     at: Instant,
@@ -29,12 +29,14 @@ pub(crate) struct Usage {
 }
 
 impl Sample {
-    pub(crate) fn take(child_pid: Option<u32>) -> Result<Self> {
+    /// Each process counts with its descendants, those that have ended included.
+    pub(crate) fn take(pids: &[u32]) -> Result<Self> {
+        let processes = processes()?;
         Ok(Self {
             at: Instant::now(),
             machine_busy_s: machine_busy_s()?,
             own_s: process_cpu_s("self")?,
-            child_s: child_pid.map_or(Ok(0.0), |pid| process_cpu_s(&pid.to_string()))?,
+            child_s: pids.iter().map(|&pid| tree_cpu_s(&processes, pid)).sum(),
         })
     }
 
@@ -63,16 +65,46 @@ fn machine_busy_s() -> Result<f64> {
 }
 
 fn process_cpu_s(process: &str) -> Result<f64> {
-    let path = format!("/proc/{process}/stat");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    let fields = stat_of(process).with_context(|| format!("reading /proc/{process}/stat"))?;
+    Ok(fields.iter().skip(11).take(2).sum::<f64>() / TICKS_PER_SECOND)
+}
+
+/// The numbers of `/proc/PID/stat` from the third field on; what is no number is 0.
+fn stat_of(process: &str) -> Result<Vec<f64>> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The second field is the name in parentheses, which may hold spaces.
     let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    Ok(ticks / TICKS_PER_SECOND)
+    Ok(after_name.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect())
+}
+
+/// One line of the table of processes.
+struct Row {
+    pid: u32,
+    parent: u32,
+    /// Its own, and that of its children that it has waited for.
+    cpu_s: f64,
+}
+
+/// All there are; one that ends meanwhile is not among them.
+fn processes() -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for entry in std::fs::read_dir("/proc").context("reading /proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(fields) = stat_of(&format!("{pid}")) else { continue };
+        let cpu_s = fields.iter().skip(11).take(4).sum::<f64>() / TICKS_PER_SECOND;
+        rows.push(Row { pid, parent: fields.get(1).copied().unwrap_or_default() as u32, cpu_s });
+    }
+    Ok(rows)
+}
+
+fn tree_cpu_s(processes: &[Row], pid: u32) -> f64 {
+    let own: f64 = processes.iter().filter(|row| row.pid == pid).map(|row| row.cpu_s).sum();
+    own + processes.iter().filter(|row| row.parent == pid).map(|row| tree_cpu_s(processes, row.pid)).sum::<f64>()
 }
 
 /// Resident memory of a process in megabytes (of 1,000,000 bytes).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Memory {
     pub(crate) now_mb: f64,
     pub(crate) peak_mb: f64,
@@ -112,12 +144,12 @@ mod tests {
 
     #[test]
     fn sees_its_own_work() {
-        let before = Sample::take(Some(std::process::id())).expect("/proc");
+        let before = Sample::take(&[std::process::id()]).expect("/proc");
         let mut sum = 0_u64;
         while process_cpu_s("self").expect("/proc") < before.own_s + 0.05 {
             sum = sum.wrapping_add(std::hint::black_box(1));
         }
-        let usage = before.until(Sample::take(Some(std::process::id())).expect("/proc"));
+        let usage = before.until(Sample::take(&[std::process::id()]).expect("/proc"));
         assert!(sum > 0 && usage.own_cpu_s >= 0.04 && usage.child_cpu_s >= 0.04, "{usage:?}");
         let memory = memory(std::process::id()).expect("/proc");
         assert!(memory.now_mb > 0.5 && memory.peak_mb >= memory.now_mb, "{memory:?}");

@@ -12,6 +12,7 @@ mod kill;
 mod load;
 mod machine;
 mod payload;
+mod postgres;
 mod report;
 mod scenario;
 mod sink;
@@ -20,9 +21,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use crate::child::Server;
+use crate::child::{DatabaseKind, Server};
 use crate::scenario::{Bench, Options, Scenario};
 
 /// Measures Hookpost against the bare forwarder on this machine, and tries to make it lose something.
@@ -53,9 +54,12 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArguments {
-    /// Which scenarios, separated by commas; all of them if not given
+    /// Which scenarios, separated by commas; all that are about the database if not given
     #[arg(long, value_delimiter = ',', value_enum)]
     scenario: Vec<Scenario>,
+    /// Where the server keeps its data
+    #[arg(long, value_enum, default_value = "sqlite")]
+    database: DatabaseKind,
     /// Measured time of each run
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
@@ -119,12 +123,12 @@ fn run(mut arguments: RunArguments) -> Result<ExitCode> {
         quick: arguments.quick,
         foreign_share_max: arguments.foreign_share_max,
         repeats_max: arguments.repeats_max,
-        server: arguments.place.server()?,
+        server: Server { database: arguments.database, ..arguments.place.server()? },
         directory: directory.clone(),
     };
     let mut scenarios = arguments.scenario;
     if scenarios.is_empty() {
-        scenarios = Scenario::value_variants().to_vec();
+        scenarios = Scenario::usual(arguments.database);
     }
     let mut bench = Bench::new(options);
     bench.report.machine = describe_machine(&directory);
@@ -153,7 +157,7 @@ impl Place {
             "there is no server at {}: build it with `cargo build --release -p hookpost`, or name one with --server",
             binary.display()
         );
-        Ok(Server { binary, settings: self.settings.clone() })
+        Ok(Server { binary, settings: self.settings.clone(), database: DatabaseKind::Sqlite, nodes: 1 })
     }
 }
 

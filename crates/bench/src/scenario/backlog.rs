@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::{Bench, CONNECTIONS, Shape, application};
-use crate::api::Api;
 use crate::load::{Pace, Plan, Until, send};
-use crate::machine::{Sample, memory};
+use crate::machine::Sample;
 use crate::report::{Figure, Goal};
 use crate::sink::{Manner, Sink, Window};
 
@@ -19,9 +18,9 @@ impl Bench {
         let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(&self.options.directory)?;
         // The attempts under way shall wait for the receiver, not fail.
         let server = self.server().with("HOOKPOST_REQUEST_TIMEOUT", "1h");
-        let (process, _) = server.start(&directory.path().join("data"))?;
+        let (running, _) = server.start_all(directory.path())?;
         let shape = Shape { manner: |_| Manner::Waits, ..Shape::closed(1, 1, 0.0) };
-        self.create(&process, &sink, shape)?;
+        self.create(&running, &sink, shape)?;
 
         self.say("S7", "piling up");
         let plan = Plan {
@@ -31,21 +30,21 @@ impl Bench {
             first_sequence: 0,
             window: Window::ALWAYS,
         };
-        let sent = send(&self.producer(&process, 1)?, plan)?;
+        let sent = send(&self.producer(&running, 1)?, plan)?;
         ensure!(sent.accepted == messages, "{} of {messages} messages were accepted: {:?}", sent.accepted, sent.refused);
         ensure!(sink.unique() == 0, "the receiver was not meant to answer yet");
-        let pending = memory(process.pid())?;
+        let pending = running.memory()?;
 
         self.say("S7", "draining");
-        let before = Sample::take(Some(process.pid()))?;
+        let before = Sample::take(&running.pids())?;
         let started = Instant::now();
         sink.open_gate();
         let arrivals = self.wait_for_rest(&sink, messages);
-        let usage = before.until(Sample::take(Some(process.pid()))?);
+        let usage = before.until(Sample::take(&running.pids())?);
         let took = Duration::from_micros(arrivals.last_at_us).saturating_sub(started - self.epoch);
         let drained_per_second = arrivals.unique as f64 / took.as_secs_f64();
-        let peak_mb = memory(process.pid())?.peak_mb;
-        let still_there = Api::new(process.address)?.get(&format!("/api/v1/app/{}/msg/?limit=1", application(0)))?;
+        let peak_mb = running.memory()?.peak_mb;
+        let still_there = running.api()?.get(&format!("/api/v1/app/{}/msg/?limit=1", application(0)))?;
         ensure!(still_there["data"].as_array().is_some_and(|list| list.len() == 1), "the messages are not listed");
 
         let one = |value: f64| Figure::of(&[value]);

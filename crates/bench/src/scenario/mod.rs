@@ -3,6 +3,7 @@
 
 mod backlog;
 mod latency;
+mod nodes;
 mod rest;
 mod throughput;
 mod trouble;
@@ -12,14 +13,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use clap::ValueEnum as _;
 use hyper::header::HeaderValue;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::api::{Api, authorization};
-use crate::child::{Process, Server, start_forwarder, tail};
+use crate::api::authorization;
+use crate::child::{DatabaseKind, Running, Server, start_forwarder, tail};
 use crate::load::{Pace, Plan, Producer, Sent, Until, send, since_us};
-use crate::machine::{Sample, memory};
+use crate::machine::Sample;
 use crate::payload::Payload;
 use crate::report::{Figure, Report};
 use crate::sink::{Arrivals, Manner, Sink, Window};
@@ -49,8 +51,20 @@ pub(crate) enum Scenario {
     S8,
     /// Lists and throughput among two million messages
     Volume,
+    /// S1 on one node and on two, which share a PostgreSQL and the load
+    Nodes,
     /// S1 without the forwarder, for as long as `--seconds` says: whether the rate is held
     Hold,
+}
+
+impl Scenario {
+    /// What is measured when nothing is named.
+    pub(crate) fn usual(database: DatabaseKind) -> Vec<Self> {
+        match database {
+            DatabaseKind::Sqlite => Self::value_variants().iter().copied().filter(|&scenario| scenario != Self::Nodes).collect(),
+            DatabaseKind::Postgres => vec![Self::S1, Self::S2, Self::S3, Self::S4, Self::S5, Self::Nodes],
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -171,6 +185,7 @@ impl Bench {
                 Scenario::S8 => self.s8(),
                 Scenario::Volume => self.volume(),
                 Scenario::Hold => self.hold(),
+                Scenario::Nodes => self.nodes(),
             }
             .with_context(|| format!("scenario {scenario:?}"))?;
         }
@@ -183,8 +198,8 @@ impl Bench {
         let rates = (0..self.options.rounds)
             .map(|_| {
                 self.say("hyper", "the raw rate of hyper");
-                let process = start_forwarder(&["--answer-only".to_owned()])?;
-                let producer = self.producer(&process, 1)?;
+                let running = Running::from(start_forwarder(&["--answer-only".to_owned()])?);
+                let producer = self.producer(&running, 1)?;
                 let plan = self.plan(Shape::closed(1, 1, self.options.seconds.min(5.0)));
                 let sent = send(&producer, plan)?;
                 Ok(sent.accepted_in_window as f64 / seconds_of(plan.window))
@@ -214,22 +229,22 @@ impl Bench {
     fn measure_once(&self, scenario: &str, subject: Subject<'_>, shape: Shape) -> Result<Run> {
         let sink = Sink::start(self.epoch, &self.payload, shape.endpoints)?;
         let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(&self.options.directory)?;
-        let (name, process) = match subject {
+        let (name, running) = match subject {
             Subject::Forwarder => {
                 let arguments = ["--to".to_owned(), sink.address.to_string(), "--fan-out".to_owned(), shape.endpoints.to_string()];
-                ("forwarder", start_forwarder(&arguments)?)
+                ("forwarder", Running::from(start_forwarder(&arguments)?))
             }
             Subject::Server(server) => {
-                let (process, _) = server.start(&directory.path().join("data"))?;
-                self.create(&process, &sink, shape)?;
-                ("hookpost", process)
+                let (running, _) = server.start_all(directory.path())?;
+                self.create(&running, &sink, shape)?;
+                ("hookpost", running)
             }
         };
         self.say(scenario, name);
         // The time of creating things is not part of the plan.
         let plan = self.plan(shape);
         sink.set_window(plan.window);
-        let loaded = self.load(&process, shape, plan);
+        let loaded = self.load(&running, shape, plan);
         let (sent, usage) =
             loaded.with_context(|| format!("the load on {name}, which said: {}", tail(&directory.path().join("data.log"))))?;
         let arrivals = self.wait_for_rest(&sink, expected(&sent, shape));
@@ -248,7 +263,7 @@ impl Bench {
             cpu_seconds_per_million_deliveries: usage.child_cpu_s / (arrivals.unique_in_window.max(1) as f64) * 1e6,
             cpu_cores: usage.child_cpu_s / usage.wall.as_secs_f64(),
             harness_cpu_cores: usage.own_cpu_s / usage.wall.as_secs_f64(),
-            peak_mb: memory(process.pid())?.peak_mb,
+            peak_mb: running.memory()?.peak_mb,
             accepted: sent.accepted,
             refused: sent.refused,
             lost,
@@ -262,14 +277,14 @@ impl Bench {
     }
 
     /// Sends, and samples the machine at the edges of the window.
-    fn load(&self, process: &Process, shape: Shape, plan: Plan) -> Result<(Sent, crate::machine::Usage)> {
-        let producer = self.producer(process, shape.applications)?;
-        let pid = process.pid();
+    fn load(&self, running: &Running, shape: Shape, plan: Plan) -> Result<(Sent, crate::machine::Usage)> {
+        let producer = self.producer(running, shape.applications)?;
+        let pids = running.pids();
         std::thread::scope(|scope| {
             let load = scope.spawn(|| send(&producer, plan));
             let sample_at = |at_us: u64| {
                 std::thread::sleep(Duration::from_micros(at_us.saturating_sub(since_us(self.epoch))));
-                Sample::take(Some(pid))
+                Sample::take(&pids)
             };
             let samples = sample_at(plan.window.from_us).and_then(|first| Ok((first, sample_at(plan.window.to_us)?)));
             let sent = load.join().ok().context("the load failed")??;
@@ -285,14 +300,14 @@ impl Bench {
         Plan { connections: shape.connections, pace: shape.pace, until, first_sequence: 0, window: Window { from_us, to_us } }
     }
 
-    fn producer(&self, process: &Process, applications: u64) -> Result<Producer> {
+    fn producer(&self, running: &Running, applications: u64) -> Result<Producer> {
         let uris = (0..applications).map(|index| Ok(format!("/api/v1/app/{}/msg/", application(index)).parse()?)).collect::<Result<_>>()?;
         let authorization: HeaderValue = authorization()?;
-        Ok(Producer { address: process.address, authorization, uris, payload: self.payload.clone(), epoch: self.epoch })
+        Ok(Producer { addresses: running.addresses(), authorization, uris, payload: self.payload.clone(), epoch: self.epoch })
     }
 
-    fn create(&self, process: &Process, sink: &Sink, shape: Shape) -> Result<()> {
-        let mut api = Api::new(process.address)?;
+    fn create(&self, running: &Running, sink: &Sink, shape: Shape) -> Result<()> {
+        let mut api = running.api()?;
         for index in 0..shape.applications {
             let application = application(index);
             api.create_application(&application)?;
@@ -320,6 +335,10 @@ impl Bench {
 
     fn server(&self) -> Server {
         self.options.server.clone()
+    }
+
+    fn database(&self) -> DatabaseKind {
+        self.options.server.database
     }
 
     /// Measured if nobody asked for it before.

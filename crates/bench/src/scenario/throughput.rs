@@ -3,12 +3,17 @@
 use anyhow::Result;
 
 use super::{Bench, Run, Shape, Subject};
+use crate::child::DatabaseKind;
 use crate::report::{Figure, Goal};
 
 impl Bench {
     pub(super) fn s1(&mut self) -> Result<()> {
         let ratios = self.against_forwarder("S1", Shape::closed(1, 1, self.options.seconds))?;
-        self.report.goal(Goal::at_least("S1", "throughput, of the bare forwarder", "×", ratios.0, 0.38, 0.55));
+        let (at_least, aim) = match self.database() {
+            DatabaseKind::Sqlite => (0.38, 0.55),
+            DatabaseKind::Postgres => (0.18, 0.30),
+        };
+        self.report.goal(Goal::at_least("S1", "throughput, of the bare forwarder", "×", ratios.0, at_least, aim));
         self.s1_per_second = Some(ratios.1.median);
         Ok(())
     }
@@ -21,7 +26,11 @@ impl Bench {
 
     pub(super) fn s2(&mut self) -> Result<()> {
         let ratios = self.against_forwarder("S2", Shape::closed(1, 10, self.options.seconds))?;
-        self.report.goal(Goal::at_least("S2", "deliveries at fan-out 10, of the bare forwarder", "×", ratios.0, 0.45, 0.65));
+        let (at_least, aim) = match self.database() {
+            DatabaseKind::Sqlite => (0.45, 0.65),
+            DatabaseKind::Postgres => (0.30, 0.45),
+        };
+        self.report.goal(Goal::at_least("S2", "deliveries at fan-out 10, of the bare forwarder", "×", ratios.0, at_least, aim));
         Ok(())
     }
 
@@ -52,6 +61,6 @@ impl Bench {
 }
 
 /// Deliveries a second that can go on for ever: neither what was accepted and piled up counts, nor what a pile gave.
-fn throughput(run: &Run) -> f64 {
+pub(super) fn throughput(run: &Run) -> f64 {
     run.delivered_per_second.min(run.accepted_per_second * run.fan_out as f64)
 }

@@ -5,7 +5,6 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use super::{Bench, CONNECTIONS, Latency, Shape, application};
-use crate::api::Api;
 use crate::load::{Pace, Plan, Until, send};
 use crate::machine::Sample;
 use crate::report::{Figure, Goal};
@@ -18,16 +17,16 @@ impl Bench {
     pub(super) fn volume(&mut self) -> Result<()> {
         let sink = Sink::start(self.epoch, &self.payload, 1)?;
         let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(&self.options.directory)?;
-        let (process, _) = self.options.server.start(&directory.path().join("data"))?;
-        self.create(&process, &sink, Shape::closed(APPLICATIONS, 1, 0.0))?;
-        let producer = self.producer(&process, APPLICATIONS)?;
+        let (running, _) = self.options.server.start_all(directory.path())?;
+        self.create(&running, &sink, Shape::closed(APPLICATIONS, 1, 0.0))?;
+        let producer = self.producer(&running, APPLICATIONS)?;
 
         let mut stored = 0;
         let mut lost = 0;
         let mut foreign: f64 = 0.0;
         let mut fill = |bench: &Self, messages: u64| -> Result<f64> {
             bench.say("volume", &format!("from {stored} to {} messages", stored + messages));
-            let before = Sample::take(Some(process.pid()))?;
+            let before = Sample::take(&running.pids())?;
             let plan = Plan {
                 connections: CONNECTIONS,
                 pace: Pace::Closed,
@@ -38,7 +37,7 @@ impl Bench {
             let sent = send(&producer, plan)?;
             ensure!(sent.accepted == messages, "{} of {messages} messages were accepted: {:?}", sent.accepted, sent.refused);
             stored += messages;
-            foreign = foreign.max(before.until(Sample::take(Some(process.pid()))?).foreign_share);
+            foreign = foreign.max(before.until(Sample::take(&running.pids())?).foreign_share);
             lost = stored.saturating_sub(bench.wait_for_rest(&sink, stored).unique);
             Ok(messages as f64 / sent.took.as_secs_f64())
         };
@@ -50,7 +49,7 @@ impl Bench {
         fill(self, three_quarters)?;
 
         self.say("volume", "listing");
-        let mut api = Api::new(process.address)?;
+        let mut api = running.api()?;
         let mut list_us = new_histogram();
         for index in 0..LISTS {
             let path = format!("/api/v1/app/{}/msg/?limit=50", application(index * 37 % APPLICATIONS));
