@@ -30,6 +30,7 @@ TEST_ARROWS: dict[str, set[str]] = {
     "api": {"store-sqlite", "transport"},
     "engine": {"store-sqlite"},
     "transport": {"store"},
+    "store-postgres": {"store-sqlite"},
 }
 
 # dependency -> the only crates that may name it.

@@ -44,6 +44,10 @@ pub enum OpenError {
          made with this one"
     )]
     NewerSchema { found: usize, known: usize },
+    #[error(
+        "the database {database} has half a move from {source_place}: run `hookpost move` again to finish it, or DROP SCHEMA hookpost CASCADE"
+    )]
+    HalfMoved { database: String, source_place: String },
     #[error("256 nodes are registered with this database, and no more can be told apart: stop some of them")]
     TooManyNodes,
     #[error("{0}")]
@@ -64,6 +68,7 @@ impl OpenError {
             StoreError::Row(RowError::WrongMasterKey(error)) => Self::WrongMasterKey(error),
             StoreError::Row(error) => Self::Damaged(error.to_string()),
             StoreError::TooManyNodes => Self::TooManyNodes,
+            StoreError::HalfMoved { source_place } => Self::HalfMoved { database: url.database().to_owned(), source_place },
             other => Self::Database(other.to_string()),
         }
     }
@@ -105,6 +110,9 @@ pub(crate) enum StoreError {
     NodeLost,
     #[error("256 nodes are registered: no more can be told apart")]
     TooManyNodes,
+    /// Not all of the data is there yet.
+    #[error("the database has half a move from {source_place}")]
+    HalfMoved { source_place: String },
     #[error("the store is closed")]
     Closed,
     #[error(transparent)]

@@ -40,6 +40,7 @@ mod schema;
 mod services;
 mod shared;
 mod statements;
+mod transfer;
 mod write_down;
 
 use std::sync::Arc;
@@ -59,6 +60,7 @@ use tokio_postgres::Client;
 pub use connect::DatabaseUrl;
 pub use error::OpenError;
 pub use schema::{Migration, check, migrate};
+pub use transfer::PostgresTransfer;
 
 use crate::batch::Waiting;
 use crate::changes::Changes;

@@ -69,6 +69,15 @@ impl Partitions {
         self.make(client, &times).await
     }
 
+    /// Those of messages that come from elsewhere.
+    pub(crate) async fn make_for(&self, client: &mut Client, messages: &[MessageId]) -> Result<(), StoreError> {
+        let mut times = Vec::new();
+        for message in messages.iter().filter(|message| !self.covers(**message)) {
+            times.push(message.row().created_at());
+        }
+        if times.is_empty() { Ok(()) } else { self.make(client, &times).await }
+    }
+
     async fn make(&self, client: &mut Client, times: &[Timestamp]) -> Result<(), StoreError> {
         let transaction = client.transaction().await?;
         schema::lock(&transaction).await?;

@@ -23,10 +23,10 @@ const RACES_MAX: usize = 20;
 
 const VERSION_TABLE: &str = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = 'hookpost' AND tablename = 'schema_version'";
 
-const VAULT_CANARY: &str = "vault_canary";
-const PUBLIC_ID_KEY: &str = "public_id_key";
+pub(crate) const VAULT_CANARY: &str = "vault_canary";
+pub(crate) const PUBLIC_ID_KEY: &str = "public_id_key";
 /// Sealed at the first start; opens with the same master key only.
-const CANARY: &[u8] = b"hookpost";
+pub(crate) const CANARY: &[u8] = b"hookpost";
 
 /// What was found and done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +182,7 @@ pub(crate) async fn identify(client: &Client, vault: &Vault, entropy: &dyn Entro
     Ok(PublicIds::new(key))
 }
 
-fn damaged(why: &str) -> StoreError {
+pub(crate) fn damaged(why: &str) -> StoreError {
     hookpost_store::codec::Unreadable { what: "database", why: why.to_owned() }.into()
 }
 

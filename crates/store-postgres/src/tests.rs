@@ -5,6 +5,7 @@ mod forgetting;
 mod harness;
 mod lives;
 mod migrations;
+mod moving;
 mod open;
 mod pieces;
 mod server;

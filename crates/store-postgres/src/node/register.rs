@@ -8,7 +8,7 @@ use tokio_postgres::{Client, GenericClient, Transaction};
 
 use super::bury;
 use crate::error::StoreError;
-use crate::schema;
+use crate::{schema, transfer};
 
 /// What becomes of an old life under the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub(crate) async fn register(
     let transaction = client.transaction().await?;
     // One at a time, so that numbers are not given twice.
     schema::lock(&transaction).await?;
+    transfer::check_not_moving(&transaction).await?;
     if old == OldLives::Bury && !name.is_empty() {
         bury_namesakes(&transaction, name).await?;
     }

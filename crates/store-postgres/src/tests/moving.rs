@@ -1,0 +1,210 @@
+//! Moving from the embedded store to PostgreSQL and back.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookpost_domain::{DeliveryState, Entropy};
+use hookpost_store::SharedStore;
+use hookpost_store::conformance::fixture::{self, NOW, at, org};
+use hookpost_store::conformance::{Harness, READY_GROUPS, model};
+use hookpost_store::queue::ReadyReceiver;
+use hookpost_store::transfer::{Move, Moved, Transfer, TransferError, transfer};
+use hookpost_store::vault::Vault;
+use hookpost_store_sqlite::{SqliteOptions, SqliteStore, SqliteTransfer};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::harness::{Counting, Opening, WHOLE_HISTORY};
+use super::server::TestDatabase;
+use crate::{OpenError, PostgresTransfer};
+
+fn vault() -> Vault {
+    Vault::new(&[5; 32], Arc::new(Counting::default()))
+}
+
+fn directory_as_source(directory: &Path) -> SqliteTransfer {
+    SqliteTransfer::source(directory, vault()).expect("a source")
+}
+
+fn directory_as_target(directory: &Path) -> SqliteTransfer {
+    SqliteTransfer::target(directory, vault()).expect("a target")
+}
+
+async fn database_as_source(database: &TestDatabase) -> PostgresTransfer {
+    PostgresTransfer::source(&database.url(), vault()).await.expect("a source")
+}
+
+async fn database_as_target(database: &TestDatabase) -> PostgresTransfer {
+    PostgresTransfer::target(&database.url(), vault(), WHOLE_HISTORY).await.expect("a target")
+}
+
+async fn move_all(mut source: impl Transfer, mut target: impl Transfer) -> Result<Moved, TransferError> {
+    transfer(&mut source, &mut target, &mut |_| {}).await
+}
+
+/// The embedded store in a directory of its own.
+struct Embedded {
+    directory: TempDir,
+    shared: Option<SharedStore>,
+    ready: ReadyReceiver,
+}
+
+impl Embedded {
+    fn open_in(directory: TempDir) -> Self {
+        let entropy: Arc<dyn Entropy> = Arc::new(Counting::default());
+        let (ready, receiver) = mpsc::channel(READY_GROUPS);
+        let vault = Vault::new(&[5; 32], Arc::clone(&entropy));
+        let options = SqliteOptions { data_dir: directory.path().to_owned(), vault, ready, entropy, observer: None };
+        let store = SqliteStore::open(options).expect("the store opens");
+        Self { directory, shared: Some(store), ready: receiver }
+    }
+
+    fn open() -> Self {
+        Self::open_in(tempfile::tempdir().expect("a directory"))
+    }
+}
+
+/// Each reopening leads to PostgreSQL, and back into another directory.
+struct ThereAndBack(Embedded);
+
+#[async_trait]
+impl Harness for ThereAndBack {
+    fn store(&self) -> &SharedStore {
+        self.0.shared.as_ref().expect("the store is open")
+    }
+
+    fn ready(&mut self) -> &mut ReadyReceiver {
+        &mut self.0.ready
+    }
+
+    async fn reopen(&mut self) {
+        self.0.shared = None;
+        let (database, directory) = (TestDatabase::migrated().await, tempfile::tempdir().expect("a directory"));
+        move_all(directory_as_source(self.0.directory.path()), database_as_target(&database).await).await.expect("moved there");
+        move_all(database_as_source(&database).await, directory_as_target(directory.path())).await.expect("moved back");
+        self.0 = Embedded::open_in(directory);
+    }
+
+    fn forgets_deleted_endpoints(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_embedded_store_that_was_moved_there_and_back_does_what_the_model_does() {
+    model::check_against_model(300..308, async || ThereAndBack(Embedded::open()));
+}
+
+/// Something in each section; one message is delivered, one is pending.
+async fn filled() -> TempDir {
+    let mut harness = ThereAndBack(Embedded::open());
+    let store = harness.store().clone();
+    store.create_event_type(fixture::new_event_type(&store, org('a'), "invoice.paid")).await.expect("created");
+    store.create_api_key(fixture::new_api_key(&store, org('a'), 1)).await.expect("created");
+    let scene = fixture::scene(&store, 2).await;
+    let leased = fixture::accept_leased(&mut harness, scene.message(), NOW).await;
+    let records = leased.iter().map(|one| fixture::tried(one, 200, DeliveryState::Delivered, at(1))).collect();
+    fixture::record(&store, records, at(1)).await;
+    let message = hookpost_store::NewMessage { idempotency_key: fixture::key(3), ..scene.message() };
+    fixture::accept(&store, message, at(2)).await;
+    drop(store);
+    let Embedded { directory, shared, .. } = harness.0;
+    drop(shared);
+    directory
+}
+
+/// In as many processes as there are pieces: each moves one and is killed.
+async fn move_in_pieces(directory: &Path, database: &TestDatabase) -> Moved {
+    loop {
+        let (mut source, mut target) = (directory_as_source(directory), database_as_target(database).await);
+        let mut moving = Move::begin(&mut source, &mut target).await.expect("begun or gone on");
+        if !moving.step().await.expect("a piece is moved") {
+            return moving.finish(&mut |_| {}).await.expect("both are the same");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_move_goes_on_wherever_it_was_cut_short() {
+    let (directory, database) = (filled().await, TestDatabase::empty().await);
+    let moved = move_in_pieces(directory.path(), &database).await;
+    let expected = [
+        ("applications", 1),
+        ("endpoints", 2),
+        ("event types", 1),
+        ("API keys", 1),
+        ("messages", 2),
+        ("deliveries", 4),
+        ("attempts", 2),
+        ("idempotency keys", 1),
+    ];
+    assert_eq!(moved.counts().collect::<Vec<_>>(), expected);
+    let node = Opening::of(&database).open().await.expect("the store opens");
+    let page = hookpost_store::PageRequest::first(10, hookpost_store::Order::Ascending);
+    let store: SharedStore = node.store.clone();
+    assert_eq!(store.applications(&org('a'), page).await.expect("available").items.len(), 1);
+}
+
+#[tokio::test]
+async fn no_node_opens_half_a_move() {
+    let (first, second, database) = (filled().await, filled().await, TestDatabase::migrated().await);
+    {
+        let (mut source, mut target) = (directory_as_source(first.path()), database_as_target(&database).await);
+        assert!(Move::begin(&mut source, &mut target).await.expect("begun").step().await.expect("moved"));
+    }
+    let opened = Opening::of(&database).open().await.map(drop);
+    assert!(matches!(opened, Err(OpenError::HalfMoved { .. })), "{opened:?}");
+    let source = PostgresTransfer::source(&database.url(), vault()).await;
+    assert!(matches!(source, Err(OpenError::HalfMoved { .. })), "{source:?}");
+    let refused = move_all(directory_as_source(second.path()), database_as_target(&database).await).await.expect_err("refused");
+    assert!(matches!(refused, TransferError::OfAnotherMove { .. }), "{refused}");
+    move_in_pieces(first.path(), &database).await;
+    Opening::of(&database).open().await.expect("the store opens");
+}
+
+#[tokio::test]
+async fn nobody_moves_beside_a_node() {
+    let (directory, database) = (filled().await, TestDatabase::migrated().await);
+    let node = Opening { name: Some("web-1"), lease: Duration::from_secs(30), ..Opening::of(&database) }.open().await.expect("it opens");
+    for refused in [
+        move_all(directory_as_source(directory.path()), database_as_target(&database).await).await,
+        move_all(database_as_source(&database).await, directory_as_target(tempfile::tempdir().expect("a directory").path())).await,
+    ] {
+        let TransferError::InUse { by, .. } = refused.expect_err("refused") else { panic!("another refusal") };
+        assert!(by.contains("web-1"), "{by}");
+    }
+    node.store.close().await;
+    move_all(directory_as_source(directory.path()), database_as_target(&database).await).await.expect("moved");
+    let refused = move_all(directory_as_source(directory.path()), database_as_target(&database).await).await;
+    assert!(matches!(refused, Err(TransferError::NotEmpty(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_master_key_must_be_that_of_the_database() {
+    let (directory, database) = (filled().await, TestDatabase::migrated().await);
+    let empty = move_all(database_as_source(&database).await, directory_as_target(tempfile::tempdir().expect("a directory").path())).await;
+    assert!(matches!(empty, Err(TransferError::NoData(_))), "{empty:?}");
+    move_all(directory_as_source(directory.path()), database_as_target(&database).await).await.expect("moved");
+    let other = Vault::new(&[6; 32], Arc::new(Counting::default()));
+    let refused = PostgresTransfer::source(&database.url(), other).await;
+    assert!(matches!(refused, Err(OpenError::WrongMasterKey(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn of_two_moves_at_once_one_ends() {
+    let (directory, other, database) = (filled().await, tempfile::tempdir().expect("a directory"), TestDatabase::migrated().await);
+    let middle = TestDatabase::migrated().await;
+    move_all(directory_as_source(directory.path()), database_as_target(&middle).await).await.expect("moved");
+    drop(other);
+    let (mut first_source, mut first_target) = (database_as_source(&middle).await, database_as_target(&database).await);
+    let (mut second_source, mut second_target) = (database_as_source(&middle).await, database_as_target(&database).await);
+    let mut first = Move::begin(&mut first_source, &mut first_target).await.expect("begun");
+    let mut second = Move::begin(&mut second_source, &mut second_target).await.expect("gone on");
+    assert!(first.step().await.expect("moved"));
+    let refused = second.step().await.expect_err("refused").to_string();
+    assert!(refused.contains("another move into it is under way"), "{refused}");
+    while first.step().await.expect("moved") {}
+    first.finish(&mut |_| {}).await.expect("both are the same");
+}
