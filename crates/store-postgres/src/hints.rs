@@ -105,7 +105,9 @@ struct Poll {
 impl Poll {
     async fn look(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let client = shared.connections.get().await?;
-        if changes::follow(shared, &**client).await?.contains(&Changed::Task) {
+        let changed = changes::follow(shared, &**client).await?;
+        // At the start the engine looks at all tasks by itself.
+        if self.after.is_some() && changed.contains(&Changed::Task) {
             shared.hints.tell(shared, News::Tasks);
         }
         load_health(shared, &client).await?;

@@ -27,13 +27,13 @@ const WRITE_DOWN: &str = "
     SELECT endpoint, message, application, true, 0, 0 FROM given
     RETURNING endpoint, application";
 
-/// What the lease was to serve is to be served again.
+/// What the lease was to serve is to be served again. 0: `resend::FOREIGN_LEASE`.
 const GIVE_BACK: &str = "
     UPDATE hookpost.queue SET holder = NULL, lease = NULL, leased_manual_at_ms = NULL,
         manual_at_ms = least(queue.manual_at_ms, queue.leased_manual_at_ms),
         next_at_ms = least(queue.scheduled_at_ms, queue.manual_at_ms, queue.leased_manual_at_ms)
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS given (message, endpoint, lease)
-    WHERE queue.endpoint = given.endpoint AND queue.message = given.message AND queue.holder = $4 AND queue.lease = given.lease
+    WHERE queue.endpoint = given.endpoint AND queue.message = given.message AND queue.holder = $4 AND queue.lease IN (given.lease, 0)
     RETURNING queue.endpoint, queue.application";
 
 pub(crate) async fn release(shared: &Shared, leases: Vec<(DeliveryKey, LeaseId)>) -> Result<(), StoreError> {

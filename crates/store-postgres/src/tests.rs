@@ -6,6 +6,7 @@ mod harness;
 mod lives;
 mod migrations;
 mod moving;
+mod nodes;
 mod open;
 mod pieces;
 mod server;

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use super::Entry;
 use super::statements::Statements;
 use crate::error::StoreError;
+use crate::resend::FOREIGN_LEASE;
 
 /// What the database says of the deliveries of a group, locked until its transaction ends.
 #[derive(Debug, Default)]
@@ -37,7 +38,9 @@ impl Found {
 
     fn is_ours(&self, entry: &Entry<'_>) -> bool {
         let key = &entry.record.key;
-        self.implied.contains(key) || self.explicit.get(key).is_some_and(|explicit| explicit.lease == entry.lease.id)
+        // Another node that wrote the row of what was implied could not know its number.
+        let names_it = |explicit: &Explicit| explicit.lease == entry.lease.id || explicit.lease == LeaseId(FOREIGN_LEASE as u64);
+        self.implied.contains(key) || self.explicit.get(key).is_some_and(names_it)
     }
 
     fn was_written(&self, entry: &Entry<'_>) -> bool {
