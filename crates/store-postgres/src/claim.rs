@@ -134,7 +134,7 @@ pub(crate) async fn claim(shared: &Shared, request: ClaimRequest, now: Timestamp
     leased?;
     let (rows, rest) = (rows?, rest?);
     let mut deliveries = Vec::with_capacity(chosen.len());
-    for (chosen, row) in chosen.into_iter().zip(&rows) {
+    for (chosen, row) in chosen.iter().zip(&rows) {
         deliveries.push(leased_delivery(chosen, row)?);
     }
     transaction.commit().await?;
@@ -239,12 +239,12 @@ fn choose(shared: &Shared, candidates: Vec<Candidate>, request: &ClaimRequest, n
     chosen
 }
 
-fn leased_delivery(chosen: Chosen, row: &Row) -> Result<LeasedDelivery, StoreError> {
+fn leased_delivery(chosen: &Chosen, row: &Row) -> Result<LeasedDelivery, StoreError> {
     let application = ApplicationId::from_row(RowId::from_i64(row.try_get(0)?));
     let message = decode_message(chosen.key.message, application, row.try_get(1)?, row.try_get(2)?).map_err(RowError::from)?;
     let state: DeliveryState =
         StateColumns { state: row.try_get(3)?, reason: row.try_get(4)?, due_at_ms: row.try_get(5)? }.decode().map_err(RowError::from)?;
-    let Chosen { key, lease, trigger, progress } = chosen;
+    let Chosen { key, lease, trigger, progress } = *chosen;
     Ok(LeasedDelivery { key, lease, application, message: Arc::new(message), state, progress, trigger })
 }
 

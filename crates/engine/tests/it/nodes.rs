@@ -27,7 +27,7 @@ async fn a_lane_that_goes_elsewhere_gives_back_what_it_holds_and_records_what_is
         }
         world.pass(50).await;
         let under_way = world.sent().len();
-        assert!(under_way >= 1 && under_way < 100);
+        assert!((1..100).contains(&under_way));
         world.tell_of(app, endpoint, |lane| lane.elsewhere = true).await;
         world.pass(10_000).await;
         assert_eq!(world.sent().len(), under_way, "nothing more is attempted");
