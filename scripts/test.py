@@ -47,6 +47,15 @@ def unit_tests() -> list[str]:
     return [*CARGO, "test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests", "--quiet"]
 
 
+def on_both_databases(suite: str) -> list[Step]:
+    """Whoever calls the API cannot tell them apart."""
+    command = [*PYTHON, f"tests/{suite}/run.py", "--database"]
+    return [
+        Step(suite, [*command, "sqlite"], needs_server=True),
+        Step(f"{suite} on postgres", [*command, "postgres"], needs_server=True, needs_postgres=True),
+    ]
+
+
 # Cheap things first. The server of the later steps is the debug build that the unit tests have made most of already.
 STEPS = [
     Step("format", [*CARGO, "fmt", "--all", "--check"]),
@@ -56,9 +65,9 @@ STEPS = [
     Step("build", [*CARGO, "build", "--workspace", "--bins", "--locked", "--quiet"]),
     Step("unit tests", unit_tests(), needs_postgres=True),
     Step("documentation tests", [*CARGO, "test", "--workspace", "--doc", "--locked", "--quiet"]),
-    Step("wire", [*PYTHON, "tests/wire/run.py"], needs_server=True),
-    Step("sdk", [*PYTHON, "tests/sdk/run.py"], needs_server=True),
-    Step("delivery", [*PYTHON, "tests/delivery/run.py"], needs_server=True),
+    *on_both_databases("wire"),
+    *on_both_databases("sdk"),
+    *on_both_databases("delivery"),
     Step("examples", [*PYTHON, "tests/examples/run.py"], needs_server=True),
     Step("docs", [*PYTHON, "tests/docs/run.py"], needs_server=True),
     Step("nodes", [*PYTHON, "tests/nodes/run.py"], needs_server=True),
@@ -127,11 +136,11 @@ def main() -> int:
     for step in steps:
         missing = [program for program in step.wants if not shutil.which(program)]
         if missing:
-            lines.append(f"  {step.name:<20} left out: {', '.join(missing)} is not installed")
+            lines.append(f"  {step.name:<22} left out: {', '.join(missing)} is not installed")
             continue
         if step.needs_server and not server_built:
             total_failed += 1
-            lines.append(f"  {step.name:<20} not run: the server did not build")
+            lines.append(f"  {step.name:<22} not run: the server did not build")
             continue
         print(f"\n=== {step.name}", flush=True)
         started = time.monotonic()
@@ -140,7 +149,7 @@ def main() -> int:
             server_built = False
         total_passed += passed
         total_failed += failed
-        lines.append(f"  {step.name:<20} {passed:>5} passed {failed:>3} failed {time.monotonic() - started:>7.1f} s")
+        lines.append(f"  {step.name:<22} {passed:>5} passed {failed:>3} failed {time.monotonic() - started:>7.1f} s")
 
     print("\n=== summary")
     print("\n".join(lines))

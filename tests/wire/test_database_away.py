@@ -16,7 +16,7 @@ from harness.suite import eventually
 
 #: What an answer may take while nothing answers behind it.
 PATIENCE_S = 15
-SINCE = {"since": "2026-01-01T00:00:00Z"}
+SINCE = {"since": moment(hours=-1)}
 URL = {"url": "https://example.com/hook"}
 BODIES: dict[str, Any] = {
     "v1.application.create": {"name": "x"},
@@ -31,7 +31,7 @@ BODIES: dict[str, Any] = {
     "v1.endpoint.recover": SINCE,
     "v1.endpoint.replay-missing": SINCE,
     "v1.endpoint.bulk-replay": SINCE,
-    "v1.endpoint.cancel-msgs": {"before": "2026-01-01T00:00:00Z"},
+    "v1.endpoint.cancel-msgs": {"createdBefore": moment(hours=-1)},
     "v1.endpoint.send-example": {"eventType": "user.signup"},
     "v1.message.create": {"eventType": "user.signup", "payload": {}},
     "v1.message.precheck": {"eventType": "user.signup"},
@@ -43,6 +43,12 @@ MAY_ANSWER = {
     "v1.authentication.logout",
     "v1.authentication.app-portal-access",
     "v1.message.precheck",
+    # Of an application that is in use its endpoints are known.
+    "v1.application.get",
+    "v1.endpoint.list",
+    "v1.endpoint.get",
+    "v1.endpoint.get-headers",
+    "v1.endpoint.get-secret",
     "v1.health.ping",
     "v1.health.report",
 }
@@ -75,6 +81,12 @@ class DatabaseAway(ServerCase):
             self.postgres.order(self.way_back)
             self.way_back = ""
             eventually(lambda: self.api.get("/health").status, lambda status: status == 204, 30, "health after the database came back")
+            # Each connection comes back by itself; those that accept and record may take a second longer.
+            app = self.app()
+            eventually(lambda: self.post(app).status, lambda status: status == 202, 10, "accepting after the database came back")
+
+    def post(self, app: str) -> Answer:
+        return self.api.post(f"/app/{app}/msg", {"eventType": "user.signup", "payload": {}})
 
     def is_come_again(self, answer: Answer, code: str = "unavailable") -> None:
         self.is_error(answer, 503, code)
@@ -107,10 +119,10 @@ class DatabaseAway(ServerCase):
                     self.assertLess(time.monotonic() - started, PATIENCE_S)
                     if name == "v1.health.get":
                         self.is_come_again(answer, "store_unavailable")
-                    elif name not in MAY_ANSWER or answer.status >= 500:
+                    elif name not in MAY_ANSWER or answer.status not in (200, 204, 400, 403):
                         self.is_come_again(answer)
                         told += 1
-        self.assertGreater(told, 45)
+        self.assertGreater(told, 40)
         self.assertEqual(self.api.get("/health/report").json["status"], "store_unavailable")
         self.assertNotIn(databases.PASSWORD, self.server.log())
         self.bring_back()
@@ -123,7 +135,7 @@ class DatabaseAway(ServerCase):
         self.receiver.wait(endpoint["path"], 5)
         self.take_away("kill")
         # The answers of the receiver come while there is nowhere to write them.
-        eventually(lambda: self.api.post(f"/app/{app}/msg", {"eventType": "a", "payload": {}}).status, lambda status: status == 503, 5)
+        eventually(lambda: self.post(app).status, lambda status: status == 503, 5)
         time_up = time.monotonic() + 2
         eventually(lambda: time.monotonic() > time_up)
         self.bring_back()
@@ -137,15 +149,11 @@ class DatabaseAway(ServerCase):
         acknowledged = [self.send(app)]
         self.take_away("pause")
         started = time.monotonic()
-        answer = self.api.post(f"/app/{app}/msg", {"eventType": "a", "payload": {}})
+        answer = self.post(app)
         self.assertLess(time.monotonic() - started, PATIENCE_S)
         self.is_come_again(answer)
         self.bring_back()
-        acknowledged.append(
-            eventually(
-                lambda: self.api.post(f"/app/{app}/msg", {"eventType": "a", "payload": {}}), lambda answer: answer.status == 202, 20, "accepting again"
-            ).json["id"]
-        )
+        acknowledged.append(self.send(app))
         for message in acknowledged:
             self.status(app, message, endpoint["id"], "success", 20)
 

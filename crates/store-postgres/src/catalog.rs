@@ -25,6 +25,7 @@ pub(crate) use applications::by_id as application_by_id;
 
 use crate::PostgresStore;
 use crate::shared::Shared;
+use crate::statements::can_be_text;
 use writing::{Failed, carry_through};
 
 impl PostgresStore {
@@ -51,6 +52,7 @@ impl Catalog for PostgresStore {
     ) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
         let view = match reference {
             Reference::Id(id) => applications::by_id(&self.shared, id).await?,
+            Reference::Uid(uid) if !can_be_text(uid) => None,
             Reference::Uid(uid) => applications::by_uid(&self.shared, org, uid).await?,
         };
         Ok(view.filter(|view| view.application.org == *org))

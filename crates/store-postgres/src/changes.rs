@@ -3,11 +3,13 @@
 //! A row gets its time before its transaction is committed, so rows turn up late: each look goes back over some seconds, and what was seen is remembered.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hookpost_domain::{ApplicationId, EndpointId, OrgId, RowId};
 use parking_lot::Mutex;
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
@@ -40,6 +42,8 @@ const LATE_MS: f64 = 15_000.0;
 /// Rows are kept for so long; a node that did not look for nearly that long knows nothing any more.
 const KEPT_MS: f64 = 60_000.0;
 const MISSED_AFTER_MS: f64 = 40_000.0;
+/// Enough for applications that have nothing to do with each other to seldom wait for each other.
+const TURNS: usize = 32;
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 /// What this node knows of changes.
@@ -51,6 +55,8 @@ pub(crate) struct Changes {
     looked_at_ms: Mutex<Option<f64>>,
     /// Changes that this node is making.
     pub(crate) under_way: TaskTracker,
+    /// By application.
+    turns: [tokio::sync::Mutex<()>; TURNS],
 }
 
 impl Changes {
@@ -67,6 +73,15 @@ impl Changes {
     #[cfg(test)]
     pub(crate) fn forget_when_it_looked(&self) {
         *self.looked_at_ms.lock() = Some(0.0);
+    }
+
+    /// The changes of one application are made one after the other. In the database they would wait for each other anyway; and where two overlap, neither
+    /// knows what the application has become, so that its endpoints, of which there may be thousands, had to be read again after each.
+    ///
+    /// To be asked for with a connection in hand: whoever has the turn must not have to wait for one.
+    pub(crate) async fn turn(&self, id: ApplicationId) -> MutexGuard<'_, ()> {
+        let hash = foldhash::fast::FixedState::default().hash_one(id);
+        self.turns[hash as usize % TURNS].lock().await
     }
 
     /// Waits for what is being changed; nothing may be begun any more.

@@ -50,7 +50,7 @@ pub enum OpenError {
     HalfMoved { database: String, source_place: String },
     #[error("256 nodes are registered with this database, and no more can be told apart: stop some of them")]
     TooManyNodes,
-    #[error("{0}")]
+    #[error(transparent)]
     WrongMasterKey(#[from] WrongMasterKey),
     #[error("the database cannot be read: {0}")]
     Damaged(String),

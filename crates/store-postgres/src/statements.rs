@@ -17,6 +17,11 @@ pub(crate) async fn query_opt(client: &impl GenericClient, sql: &str, parameters
     client.query_opt(&statement, parameters).await
 }
 
+/// Whether a column of text can hold it. PostgreSQL has no text with a NUL in it and answers with an error; who asks for such a name finds nothing.
+pub(crate) fn can_be_text(name: &str) -> bool {
+    !name.contains('\0')
+}
+
 pub(crate) async fn query_one(client: &impl GenericClient, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Answer<Row> {
     let statement = client.prepare_cached(sql).await?;
     client.query_one(&statement, parameters).await

@@ -27,8 +27,9 @@ Examples:
   hookpost key list
   hookpost key revoke key_2cX…
 
-Works on the data directory of this machine, whether its server runs or not, or on the PostgreSQL database that HOOKPOST_DATABASE or the
-configuration file (HOOKPOST_CONFIG) names; with --url through the API of that server.
+Works on the data directory of this machine, whether its server runs or not, or on the PostgreSQL
+database that HOOKPOST_DATABASE or the file of HOOKPOST_CONFIG names; with --url through the API of
+that server.
 A key is shown once, when it is created; what is kept is its hash.")]
 pub(crate) struct KeyArgs {
     #[command(subcommand)]

@@ -7,6 +7,7 @@ use hookpost_domain::{ApplicationId, Invalid};
 use hookpost_store::cache::Loading;
 use hookpost_store::rows::RowError;
 use hookpost_store::{ApplicationView, Unavailable, WriteError};
+use tokio::sync::MutexGuard;
 use tokio_postgres::error::SqlState;
 
 use crate::changes::{Changed, record_change};
@@ -106,22 +107,26 @@ pub(super) async fn commit(shared: &Shared, transaction: Transaction<'_>, change
 pub(super) struct ApplicationChange<'a> {
     pub(super) transaction: Transaction<'a>,
     ticket: Ticket<'a>,
+    /// Kept until memory has followed.
+    turn: MutexGuard<'a, ()>,
 }
 
 impl<'a> ApplicationChange<'a> {
     pub(super) async fn begin(shared: &'a Arc<Shared>, connection: &'a mut Object, id: ApplicationId) -> Result<Self, Failed> {
+        let turn = shared.changes.turn(id).await;
         let ticket = Ticket { shared, id, number: Some(shared.catalog.begin(Loading::Application(id))) };
-        Ok(Self { transaction: connection.transaction().await?, ticket })
+        Ok(Self { transaction: connection.transaction().await?, ticket, turn })
     }
 
     /// `patch` does to the view what was done to the rows; `None`: it is gone.
     pub(super) async fn commit(self, patch: impl FnOnce(&mut ApplicationView) -> Option<()>) -> Result<(), Failed> {
-        let Self { transaction, mut ticket } = self;
+        let Self { transaction, mut ticket, turn } = self;
         let Ticket { shared, id, .. } = ticket;
         commit(shared, transaction, &Changed::Application(id)).await?;
         if let Some(number) = ticket.number.take() {
             shared.catalog.patch_application_since(number, id, patch);
         }
+        drop(turn);
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use hookpost_store::{PageRequest, Reference};
 use super::scan::{Chunk, Rows, scan};
 use crate::error::StoreError;
 use crate::shared::Shared;
-use crate::statements::{execute, query, query_opt};
+use crate::statements::{can_be_text, execute, query, query_opt};
 
 pub(super) async fn one(
     shared: &Shared,
@@ -25,6 +25,7 @@ pub(super) async fn one(
     let raw_application = application.row().as_i64();
     let id = match reference {
         Reference::Id(id) => id,
+        Reference::Uid(event_id) if !can_be_text(event_id) => return Ok(None),
         Reference::Uid(event_id) => {
             let sql = "SELECT message FROM hookpost.event_id WHERE application = $1 AND event_id = $2";
             match query_opt(&connection, sql, &[&raw_application, &event_id]).await? {
