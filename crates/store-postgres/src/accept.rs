@@ -48,19 +48,11 @@ pub(crate) struct AcceptCommand {
 
 /// Until the token is cancelled and what was queued is written.
 pub(crate) async fn serve(shared: Arc<Shared>, token: CancellationToken) {
-    let accepting = Accepting {
-        shared: Arc::clone(&shared),
-        statements: None,
-        life: (shared.node.holder(), 0),
-        unwritten: Vec::new(),
-        doubtful: Vec::new(),
-        elsewhere: HashMap::new(),
-        columns: Columns::default(),
-    };
+    let accepting = Accepting::new(&shared);
     batch::serve(&shared, accepting, &shared.accepts, token).await;
 }
 
-struct Accepting {
+pub(crate) struct Accepting {
     shared: Arc<Shared>,
     statements: Option<Statements>,
     /// The holder, and how often it had to leave a connection with an open end: statements of an older epoch write nothing.
@@ -115,6 +107,18 @@ impl Group for Accepting {
 }
 
 impl Accepting {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            statements: None,
+            life: (shared.node.holder(), 0),
+            unwritten: Vec::new(),
+            doubtful: Vec::new(),
+            elsewhere: HashMap::new(),
+            columns: Columns::default(),
+        }
+    }
+
     /// Equal keys and event ids of one group come one after the other: in each round one of them is written.
     async fn rounds(&mut self, client: &Client, commands: &mut Vec<AcceptCommand>) -> Result<(), StoreError> {
         self.write_down(client).await?;

@@ -56,11 +56,11 @@ pub(crate) fn backlog(shared: &Shared) -> Backlog {
 
 /// Until the token is cancelled and what was queued is written.
 pub(crate) async fn serve(shared: Arc<Shared>, token: CancellationToken) {
-    let recording = Recording { shared: Arc::clone(&shared), statements: None, doubtful: HashMap::new(), columns: Columns::default() };
+    let recording = Recording::new(&shared);
     batch::serve(&shared, recording, &shared.records, token).await;
 }
 
-struct Recording {
+pub(crate) struct Recording {
     shared: Arc<Shared>,
     statements: Option<Statements>,
     /// Sent, and nobody knows whether they were committed: they come again, and keep their ids.
@@ -114,6 +114,10 @@ impl Group for Recording {
 }
 
 impl Recording {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), statements: None, doubtful: HashMap::new(), columns: Columns::default() }
+    }
+
     async fn write_group(
         &mut self,
         client: &Client,

@@ -2,6 +2,7 @@
 
 mod changes;
 mod forgetting;
+mod groups;
 mod harness;
 mod lives;
 mod migrations;

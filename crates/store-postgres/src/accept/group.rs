@@ -92,7 +92,7 @@ impl Planned {
     }
 
     /// Those of the messages that were to be written.
-    pub(super) fn refuse(&mut self, commands: &[AcceptCommand], error: AcceptError, which: impl Fn(&Message) -> bool) {
+    pub(super) fn refuse(&mut self, commands: &[AcceptCommand], error: &AcceptError, which: impl Fn(&Message) -> bool) {
         for (command, course) in commands.iter().zip(&mut self.courses) {
             if *course == Course::Write && which(&command.message) {
                 *course = Course::Answer(Err(error.clone()));

@@ -231,7 +231,7 @@ impl Statements {
         for row in found {
             let (what, id): (i32, i64) = (row.try_get(0)?, row.try_get(1)?);
             match what {
-                0 => planned.refuse(commands, AcceptError::ApplicationNotFound, |message| message.application.row().as_i64() == id),
+                0 => planned.refuse(commands, &AcceptError::ApplicationNotFound, |message| message.application.row().as_i64() == id),
                 1 => planned.places.change(endpoint(id), |place| place.gone = true),
                 _ => planned.places.change(endpoint(id), |place| place.backlog = true),
             }
@@ -255,7 +255,7 @@ impl Statements {
         let (applications, event_ids): (Vec<i64>, Vec<&str>) = names.into_iter().unzip();
         let taken = client.query(&self.take_event_ids, &[&applications, &event_ids, &messages]).await?;
         let taken = first_column(&taken)?;
-        planned.refuse(commands, AcceptError::DuplicateEventId, |message| {
+        planned.refuse(commands, &AcceptError::DuplicateEventId, |message| {
             message.content.event_id.is_some() && !taken.contains(&message.id.row().as_i64())
         });
         Ok(())
