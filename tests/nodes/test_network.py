@@ -55,12 +55,14 @@ class Proxy:
             try:
                 near, _ = self._listener.accept()
                 far = socket.create_connection(self._target)
+                for one in (near, far):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
                 continue
+            # From here on `cut` may close them at any moment.
             with self._lock:
                 self._sockets |= {near, far}
             for source, sink in ((near, far), (far, near)):
-                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
