@@ -89,18 +89,19 @@ def _shut(one: socket.socket) -> None:
 
 
 class Network(ClusterCase):
-    def behind_proxy(self) -> Proxy:
+    def behind_proxy(self, **settings: str) -> Proxy:
         """The first node is behind it, the second is not."""
         parts = urllib.parse.urlsplit(self.database)
         proxy = Proxy((parts.hostname or "127.0.0.1", parts.port or 5432))
         self.addCleanup(proxy.close)
         netloc = f"{parts.username}:{databases.PASSWORD}@127.0.0.1:{proxy.port}"
-        self.node(database=parts._replace(netloc=netloc).geturl()).start()
-        self.start(1)
+        self.node(database=parts._replace(netloc=netloc).geturl(), **settings).start()
+        self.start(1, **settings)
         return proxy
 
     def test_cut_and_slow(self) -> None:
-        proxy = self.behind_proxy()
+        # Longer than a node on a busy machine takes to come back from several cuts: none shall be given up.
+        proxy = self.behind_proxy(HOOKPOST_LEASE="20s")
         app = self.app()
         endpoint = self.endpoint(app)
         with Load(self.nodes, app) as load:
