@@ -3,6 +3,8 @@
 //! Messages are in the order of time, so the old ones are a range of ids. Payloads are listed by the minute in which they may go. What stands
 //! in lists and counters is swept now and then, some owners at a time: until then it names messages that are not found, and readers pass over them.
 
+mod payloads;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -16,10 +18,9 @@ use crate::claim;
 use crate::command::{Failed, WriteContext, Written};
 use crate::error::StoreError;
 use crate::messages;
-use crate::posting::{decode_block, encode_block};
 use crate::queue::{delete_due, delete_manual};
 use crate::shared::Shared;
-use crate::tail::{Counted, Entry, ListKind, minute_of};
+use crate::tail::{Counted, ListKind, minute_of};
 use hookpost_store::codec::{decode_delivery_state, endpoint_id, message_id, time, trigger_of_number};
 
 /// Rows of lists, counters, answers and the like that one call removes.
@@ -56,7 +57,7 @@ fn forget_piece(
 ) -> Result<Written<Forgotten>, Failed<Unavailable>> {
     let oldest_kept = now - policy.rows;
     let messages = forget_messages(context, oldest_kept)?;
-    let payloads = forget_payloads(context.connection, now)?;
+    let payloads = payloads::forget(context.connection, now)?;
     let answers = forget_answers(context.connection, now)?;
     let keys = context.shared.keys.lock().sweep(context.connection, now)?;
     sweep(context, oldest_kept, now)?;
@@ -136,79 +137,6 @@ fn forget_messages(context: &mut WriteContext<'_>, oldest_kept: Timestamp) -> Re
     Ok(old)
 }
 
-struct Payloads {
-    count: u64,
-    more: bool,
-}
-
-fn forget_payloads(connection: &Connection, now: Timestamp) -> Result<Payloads, StoreError> {
-    let mut payloads = Payloads { count: 0, more: false };
-    let kind = ListKind::PayloadsByExpiry;
-    let mut left = limits::FORGOTTEN_AT_ONCE_MAX;
-    // The minute that is passing holds some that may not go yet: they are passed over.
-    let mut after = (-1_i64, -1_i64);
-    while left > 0 {
-        let block: Option<(i64, i64, Vec<u8>)> = connection
-            .prepare_cached(
-                "SELECT owner, first_id, ids FROM posting WHERE kind = ?1 AND owner <= ?2 AND (owner, first_id) > (?3, ?4)
-                 ORDER BY owner, first_id LIMIT 1",
-            )?
-            .query_row(params![kind as i64, minute_of(now) as i64, after.0, after.1], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        let Some((owner, first_id, ids)) = block else { return Ok(payloads) };
-        after = (owner, first_id);
-        let mut kept: Vec<Entry> = Vec::new();
-        for entry in decode_block(kind, first_id, &ids)? {
-            let id = message_id(entry.0 as i64);
-            if left == 0 {
-                kept.push(entry);
-                continue;
-            }
-            let Some(message) = messages::load_header(connection, id)? else { continue };
-            if message.content.payload_expires_at > now {
-                kept.push(entry);
-                continue;
-            }
-            let dropped = connection
-                .prepare_cached("UPDATE message SET payload = NULL WHERE id = ?1 AND payload IS NOT NULL")?
-                .execute([id.row().as_i64()])?;
-            payloads.count += dropped as u64;
-            left -= dropped;
-        }
-        connection.prepare_cached("DELETE FROM posting WHERE kind = ?1 AND owner = ?2 AND first_id = ?3")?.execute(params![
-            kind as i64,
-            owner,
-            first_id
-        ])?;
-        if let (Some(first), Some(last)) = (kept.first(), kept.last()) {
-            connection
-                .prepare_cached("INSERT INTO posting (kind, owner, first_id, last_id, ids) VALUES (?1, ?2, ?3, ?4, ?5)")?
-                .execute(params![kind as i64, owner, first.0 as i64, last.0 as i64, encode_block(kind, &kept)])?;
-            // It may have another key now: not to be looked at again in this call.
-            after.1 = after.1.max(first.0 as i64);
-        }
-    }
-    payloads.more = has_expired(connection, now)?;
-    Ok(payloads)
-}
-
-/// Whether a payload is left that may go.
-fn has_expired(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
-    let kind = ListKind::PayloadsByExpiry;
-    let mut statement = connection.prepare_cached("SELECT first_id, ids FROM posting WHERE kind = ?1 AND owner <= ?2 ORDER BY owner")?;
-    let mut rows = statement.query(params![kind as i64, minute_of(now) as i64])?;
-    while let Some(row) = rows.next()? {
-        for (raw, _) in decode_block(kind, row.get(0)?, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)? {
-            let id = message_id(raw as i64);
-            let expired = messages::load_header(connection, id)?.is_some_and(|message| message.content.payload_expires_at <= now);
-            if expired && messages::has_payload(connection, id)? {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
 /// Returns how many.
 fn forget_answers(connection: &Connection, now: Timestamp) -> Result<usize, StoreError> {
     let until = now - limits::IDEMPOTENCY_WINDOW;
@@ -254,15 +182,19 @@ fn sweep(context: &mut WriteContext<'_>, oldest_kept: Timestamp, now: Timestamp)
 fn sweep_lists(connection: &Connection, cursor: &mut (i64, i64), bound: i64) -> Result<bool, StoreError> {
     let mut next =
         connection.prepare_cached("SELECT kind, owner FROM posting WHERE (kind, owner) > (?1, ?2) ORDER BY kind, owner LIMIT 1")?;
-    let mut delete = connection.prepare_cached("DELETE FROM posting WHERE kind = ?1 AND owner = ?2 AND first_id < ?3 AND last_id < ?3")?;
-    let mut deleted = 0;
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM posting WHERE kind = ?1 AND owner = ?2 AND first_id IN (
+             SELECT first_id FROM posting WHERE kind = ?1 AND owner = ?2 AND first_id < ?3 AND last_id < ?3 ORDER BY first_id LIMIT ?4)",
+    )?;
+    let mut left = SWEPT_ROWS_MAX;
     for _ in 0..SWEPT_ROWS_MAX {
         let Some(owner) = next.query_row(*cursor, |row| Ok((row.get(0)?, row.get(1)?))).optional()? else { return Ok(false) };
-        *cursor = owner;
-        deleted += delete.execute(params![owner.0, owner.1, bound])? as i64;
-        if deleted >= SWEPT_ROWS_MAX {
+        left -= delete.execute(params![owner.0, owner.1, bound, left])? as i64;
+        if left == 0 {
+            // This owner may have more.
             break;
         }
+        *cursor = owner;
     }
     Ok(true)
 }
@@ -290,15 +222,19 @@ fn sweep_gone(connection: &Connection, cursor: &mut i64) -> Result<bool, StoreEr
 
 fn sweep_owners(connection: &Connection, table: &str, column: &str, cursor: &mut i64, bound: i64) -> Result<bool, StoreError> {
     let mut next = connection.prepare_cached(&format!("SELECT endpoint FROM {table} WHERE endpoint > ?1 ORDER BY endpoint LIMIT 1"))?;
-    let mut delete = connection.prepare_cached(&format!("DELETE FROM {table} WHERE endpoint = ?1 AND {column} < ?2"))?;
-    let mut deleted = 0;
+    let mut delete = connection.prepare_cached(&format!(
+        "DELETE FROM {table} WHERE endpoint = ?1 AND {column} IN (
+             SELECT {column} FROM {table} WHERE endpoint = ?1 AND {column} < ?2 ORDER BY {column} LIMIT ?3)"
+    ))?;
+    let mut left = SWEPT_ROWS_MAX;
     for _ in 0..SWEPT_ROWS_MAX {
         let Some(owner) = next.query_row([*cursor], |row| row.get(0)).optional()? else { return Ok(false) };
-        *cursor = owner;
-        deleted += delete.execute(params![owner, bound])? as i64;
-        if deleted >= SWEPT_ROWS_MAX {
+        left -= delete.execute(params![owner, bound, left])? as i64;
+        if left == 0 {
+            // This owner may have more.
             break;
         }
+        *cursor = owner;
     }
     Ok(true)
 }
