@@ -97,8 +97,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, token: CancellationToken) {
 struct Poll {
     /// Where the walk over endpoints with something to do goes on.
     after: Option<i64>,
-    /// Endpoints that the engine believes to be served elsewhere.
-    told_elsewhere: HashSet<EndpointId>,
+    /// Endpoints that the engine believes to be served elsewhere, and to have this health.
+    told_elsewhere: HashMap<EndpointId, Health>,
     gave_up_at: Option<Instant>,
 }
 
@@ -131,7 +131,7 @@ impl Poll {
     /// Lanes of which this node holds something and that another serves by now, and those that nobody else serves any more.
     async fn moved(&mut self, shared: &Shared, client: &Object) -> Result<Vec<LaneState>, StoreError> {
         let held: HashSet<EndpointId> = shared.leases.lock().all().map(|(key, _)| key.endpoint).collect();
-        let asked: Vec<EndpointId> = held.union(&self.told_elsewhere).copied().collect();
+        let asked: HashSet<EndpointId> = held.into_iter().chain(self.told_elsewhere.keys().copied()).collect();
         if asked.is_empty() {
             return Ok(Vec::new());
         }
@@ -146,10 +146,13 @@ impl Poll {
         let mut moved = Vec::new();
         for (endpoint, scopes) in scopes {
             let is_elsewhere = scopes.iter().any(|scope| elsewhere.contains(scope));
-            let changed = if is_elsewhere { self.told_elsewhere.insert(endpoint) } else { self.told_elsewhere.remove(&endpoint) };
+            let health = shared.unhealthy.read().get(&endpoint).copied().unwrap_or_default();
+            let changed = match is_elsewhere {
+                true => self.told_elsewhere.insert(endpoint, health) != Some(health),
+                false => self.told_elsewhere.remove(&endpoint).is_some(),
+            };
             let application = shared.owned.lock().application_of(endpoint);
             if let Some(application) = application.filter(|_| changed) {
-                let health = shared.unhealthy.read().get(&endpoint).copied().unwrap_or_default();
                 moved.push(LaneState { application, endpoint, ready: !is_elsewhere, next_due: None, health, elsewhere: is_elsewhere });
             }
         }

@@ -197,7 +197,7 @@ pub(crate) fn tell_health(shared: &Shared, unwell: Vec<(ApplicationId, EndpointI
 pub(crate) async fn scope_to_claim(shared: &Shared, endpoint: EndpointId) -> Result<Option<Scope>, StoreError> {
     if shared.owned.lock().application_of(endpoint).is_none() {
         let client = shared.connections.get().await?;
-        learn_applications(shared, &client, &[endpoint]).await?;
+        learn_applications(shared, &client, &HashSet::from([endpoint])).await?;
     }
     // An endpoint that is gone has nothing to be claimed.
     let Some(application) = shared.owned.lock().application_of(endpoint) else { return Ok(None) };
@@ -205,7 +205,7 @@ pub(crate) async fn scope_to_claim(shared: &Shared, endpoint: EndpointId) -> Res
     Ok(view.and_then(|view| needed(shared, &view, endpoint)))
 }
 
-pub(crate) async fn learn_applications(shared: &Shared, client: &Object, endpoints: &[EndpointId]) -> Result<(), StoreError> {
+pub(crate) async fn learn_applications(shared: &Shared, client: &Object, endpoints: &HashSet<EndpointId>) -> Result<(), StoreError> {
     let unknown: Vec<i64> = {
         let owned = shared.owned.lock();
         endpoints.iter().filter(|id| owned.application_of(**id).is_none()).map(|id| id.row().as_i64()).collect()
