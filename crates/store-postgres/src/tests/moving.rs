@@ -16,7 +16,7 @@ use hookpost_store_sqlite::{SqliteOptions, SqliteStore, SqliteTransfer};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::harness::{Counting, Opening, WHOLE_HISTORY};
+use super::harness::{Counting, Node, Opening, WHOLE_HISTORY};
 use super::server::TestDatabase;
 use crate::{OpenError, PostgresTransfer};
 
@@ -95,6 +95,61 @@ impl Harness for ThereAndBack {
 #[test]
 fn an_embedded_store_that_was_moved_there_and_back_does_what_the_model_does() {
     model::check_against_model(300..308, async || ThereAndBack(Embedded::open()));
+}
+
+/// Each reopening leads to the embedded store, and back into another database.
+struct BackAndThere {
+    node: Option<Node>,
+    shared: Option<SharedStore>,
+    /// Last: dropped after those who use it.
+    database: TestDatabase,
+}
+
+impl BackAndThere {
+    async fn open() -> Self {
+        let mut harness = Self { node: None, shared: None, database: TestDatabase::migrated().await };
+        harness.start().await;
+        harness
+    }
+
+    async fn start(&mut self) {
+        let node = Opening::of(&self.database).open().await.expect("the store opens");
+        self.shared = Some(node.store.clone());
+        self.node = Some(node);
+    }
+}
+
+#[async_trait]
+impl Harness for BackAndThere {
+    fn store(&self) -> &SharedStore {
+        self.shared.as_ref().expect("the store is open")
+    }
+
+    fn ready(&mut self) -> &mut ReadyReceiver {
+        &mut self.node.as_mut().expect("the store is open").ready
+    }
+
+    /// The node dies, and the time of its lease passes.
+    async fn reopen(&mut self) {
+        (self.shared, self.node) = (None, None);
+        let client = self.database.connect().await;
+        client.batch_execute("UPDATE hookpost.node SET alive_until = now() - interval '1 second'").await.expect("time passes");
+        drop(client);
+        let (database, directory) = (TestDatabase::migrated().await, tempfile::tempdir().expect("a directory"));
+        move_all(database_as_source(&self.database).await, directory_as_target(directory.path())).await.expect("moved back");
+        move_all(directory_as_source(directory.path()), database_as_target(&database).await).await.expect("moved there");
+        self.database = database;
+        self.start().await;
+    }
+
+    fn forgets_deleted_endpoints(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_node_whose_data_was_moved_back_and_there_does_what_the_model_does() {
+    model::check_against_model(400..406, BackAndThere::open);
 }
 
 /// Something in each section; one message is delivered, one is pending.
