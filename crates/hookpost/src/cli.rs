@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{app, attempt, backup, endpoint, event_type, key, message, migrate, send, tail, task, token, why};
+use crate::commands::{app, attempt, backup, endpoint, event_type, key, message, migrate, move_data, send, tail, task, token, why};
 use crate::config::{Form, SETTINGS};
 use crate::failure::EXIT_CODES;
 
@@ -85,6 +85,9 @@ Examples:
 
     /// Put a backup in place of the data; the server must not run
     Restore(backup::RestoreArgs),
+
+    /// Move everything to another store: from the data directory to PostgreSQL, or back
+    Move(move_data::MoveArgs),
 
     /// PostgreSQL: bring the database up to date, or say whether that is to be done
     Migrate(migrate::MigrateArgs),

@@ -19,7 +19,7 @@ const READY_GROUPS_MAX: usize = 64;
 /// A store that finds it full keeps its news and tries again.
 const NEWS_MAX: usize = 64;
 /// How much history one partition of PostgreSQL holds: what retention drops at once.
-const PARTITION: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const PARTITION: Duration = Duration::from_secs(24 * 3600);
 
 /// An open store of either kind, for those who must know: it is closed here, and some things only one kind can do.
 #[derive(Debug, Clone)]

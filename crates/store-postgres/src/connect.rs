@@ -126,7 +126,7 @@ impl std::fmt::Debug for Connector {
 
 impl Connector {
     fn new(url: &DatabaseUrl) -> Result<Self, OpenError> {
-        let mut config = url.config.clone();
+        let mut config = (*url.config).clone();
         config.application_name(url.config.get_application_name().unwrap_or("hookpost"));
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);

@@ -10,6 +10,7 @@ pub(crate) mod key;
 mod listing;
 pub(crate) mod message;
 pub(crate) mod migrate;
+pub(crate) mod move_data;
 pub(crate) mod send;
 pub(crate) mod tail;
 pub(crate) mod task;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCod
         Command::Token(args) => token::run(&args, environment)?,
         Command::Backup(args) => backup::backup(&args, environment)?,
         Command::Restore(args) => backup::restore(&args, environment)?,
+        Command::Move(args) => move_data::run(&args, environment)?,
         Command::Migrate(args) => return migrate::run(&args, environment),
         Command::Health(args) => health(&args, environment)?,
         Command::Openapi => output::print_line(hookpost_api::openapi_document())?,

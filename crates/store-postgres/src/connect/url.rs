@@ -23,7 +23,8 @@ pub(super) enum Verification {
 /// `postgres://user:password@host:5432/database?sslmode=…`. Never shows its password.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    pub(super) config: tokio_postgres::Config,
+    /// Large, and moved about with the settings.
+    pub(super) config: Box<tokio_postgres::Config>,
     pub(super) verification: Verification,
 }
 
@@ -77,7 +78,7 @@ impl DatabaseUrl {
         let (place, parameters) = (&text[..place_end], text[place_end..].trim_start_matches('?'));
         let parameters = Parameters::read(parameters)?;
         let config = tokio_postgres::Config::from_str(&format!("{place}{}", parameters.plain)).map_err(|error| cause(&error))?;
-        let url = Self { config: parameters.with_ssl(config), verification: parameters.verification };
+        let url = Self { config: Box::new(parameters.with_ssl(config)), verification: parameters.verification };
         url.complete()
     }
 
