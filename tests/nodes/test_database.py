@@ -6,7 +6,7 @@ from harness.postgres import Postgres
 from harness.receiver import Received, Reply
 from harness.suite import eventually
 
-from cluster import LONG, ClusterCase, Load
+from cluster import LEASE_S, LONG, ClusterCase, Load
 
 AWAY_S = 60 if LONG else 20
 ROUNDS = 10 if LONG else 2
@@ -63,8 +63,10 @@ class Database(ClusterCase):
         for one in (endpoint, slow):
             self.everything_arrives(load, one, timeout_s=60)
             self.assertEqual(self.duplicates(one), [], "what was under way is recorded, not sent again")
-        during = [request for one in (endpoint, slow) for request in self.receiver.at(one["path"]) if gone_at + 2 < request.at < back_at]
-        self.assertEqual(during, [], "nobody begins what nobody can record")
+        # What is in memory goes on until the lease has run out; the receiver may be a little late to see the last of it.
+        began = sorted(request.at - gone_at for one in (endpoint, slow) for request in self.receiver.at(one["path"]) if request.at < back_at)
+        late = [round(at_s, 2) for at_s in began if at_s > LEASE_S + 1]
+        self.assertEqual(late, [], "nobody begins what nobody can record")
         refused = [refusal for refusal in load.ledger.refusals if gone_at + 1 < refusal.at < back_at]
         self.assertGreater(len(refused), AWAY_S, "producers are answered all the time")
         self.is_come_again(load)
