@@ -108,6 +108,8 @@ kinds! {
     EventTypeKind EventTypeId "evtype_" "Names an event type (clients use its name).";
     TaskKind TaskId "qtask_" "Names a background task.";
     ApiKeyKind ApiKeyId "key_" "Names an API key (not the key itself).";
+    SourceKind SourceId "src_" "Names a source.";
+    ReceiptKind ReceiptId "rcpt_" "Names a receipt.";
 }
 
 /// A row id that knows what it names.

@@ -30,11 +30,13 @@ pub mod message;
 pub mod name;
 pub mod operational;
 pub mod reason;
+pub mod receipt;
 pub mod request;
 pub mod retry;
 pub mod routing;
 pub mod secret;
 pub mod signature;
+pub mod source;
 pub mod task;
 pub mod throttle;
 pub mod time;
@@ -45,11 +47,15 @@ pub use delivery::{Attempt, AttemptOutcome, Delivery, DeliveryKey, DeliveryState
 pub use endpoint::Endpoint;
 pub use environment::{Clock, Entropy};
 pub use event_type::EventType;
-pub use id::{ApiKeyId, ApplicationId, AttemptId, EndpointId, EventTypeId, MessageId, PublicIds, RowId, TaskId};
+pub use id::{
+    ApiKeyId, ApplicationId, AttemptId, EndpointId, EventTypeId, MessageId, PublicIds, ReceiptId, RowId, SourceId, TaskId,
+};
 pub use message::{Message, MessageContent};
 pub use name::{Channel, EventTypeName, EventTypePattern, Invalid, Tag, Uid};
 pub use reason::Reason;
+pub use receipt::Receipt;
 pub use retry::RetrySchedule;
 pub use secret::SigningSecret;
+pub use source::Source;
 pub use task::BackgroundTask;
 pub use time::Timestamp;

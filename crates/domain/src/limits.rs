@@ -55,6 +55,15 @@ pub const PAGE_ROWS_SCANNED_MAX: usize = 50_000;
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(12 * 3600);
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 
+/// How long a source can tell an event from a repetition of it.
+pub const DEDUPLICATION_WINDOW_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long the old URL of a source is good after a rotation, and how many old ones there can be.
+pub const SOURCE_TOKEN_GRACE: Duration = Duration::from_secs(48 * 3600);
+pub const SOURCE_TOKENS_OLD_MAX: usize = 3;
+/// From the head of a request at a source to its answer, whatever the store does.
+pub const SOURCE_ANSWER_DEADLINE: Duration = Duration::from_secs(1);
+pub const RECEIPT_RETENTION_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
+
 pub const RETRY_STEPS_MAX: usize = 64;
 pub const RETRY_SPAN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const RECOVER_WINDOW_MAX: Duration = Duration::from_secs(14 * 24 * 3600);

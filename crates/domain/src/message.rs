@@ -29,11 +29,21 @@ pub struct MessageContent {
     /// Exactly the bytes that are delivered; `None` once they were expunged or their retention ended.
     pub payload: Option<Bytes>,
     pub content_type: PayloadType,
+    /// Headers of the request that it came with, which go on to the endpoints as they were.
+    pub headers: Vec<ForwardedHeader>,
+    /// What it is about: messages with equal keys belong in order.
+    pub ordering_key: Option<String>,
     /// When the payload may go; the row itself stays for the retention of the store.
     pub payload_expires_at: Timestamp,
     /// No attempt before this time.
     pub deliver_at: Option<Timestamp>,
     pub routing: Routing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardedHeader {
+    pub name: String,
+    pub value: Bytes,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

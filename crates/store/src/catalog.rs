@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookpost_domain::access::{Revocation, RevocationTarget};
-use hookpost_domain::id::{Id, Kind};
+use hookpost_domain::id::{Id, Kind, SourceKind};
+use hookpost_domain::source::SourceToken;
 use hookpost_domain::task::TaskStatus;
 use hookpost_domain::{
     ApiKey, ApiKeyId, Application, ApplicationId, BackgroundTask, Endpoint, EndpointId, EventType, EventTypeName, Invalid, OrgId,
-    PublicIds, TaskId, Timestamp,
+    PublicIds, Source, SourceId, TaskId, Timestamp,
 };
 
 use crate::page::{Listed, PageRequest};
@@ -74,6 +75,23 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     async fn update_endpoint(&self, application: ApplicationId, id: EndpointId, change: Change<Endpoint>) -> Result<Endpoint, WriteError>;
     /// `NotFound`. Its unfinished deliveries end as canceled (`EndpointDeleted`); leases on them are lost.
     async fn delete_endpoint(&self, application: ApplicationId, id: EndpointId, now: Timestamp) -> Result<(), WriteError>;
+
+    async fn source(&self, org: &OrgId, reference: Reference<'_, SourceKind>) -> Result<Option<Arc<Source>>, Unavailable>;
+    async fn source_by_id(&self, id: SourceId) -> Result<Option<Arc<Source>>, Unavailable>;
+    /// Whose URL it is, by its current token or one from before a rotation (the caller looks whether that is still good). From memory: every request asks.
+    async fn source_by_token(&self, token: &SourceToken) -> Result<Option<Arc<Source>>, Unavailable>;
+    async fn sources(&self, org: &OrgId, page: PageRequest<SourceId>) -> Result<Listed<Source>, Unavailable>;
+    /// Of every tenant, those that nobody calls (cron, polls, back-fill), for the engine.
+    async fn pull_sources(&self) -> Result<Vec<Arc<Source>>, Unavailable>;
+    /// With the application that is made for it, in one transaction. `Conflict { field: "uid" }`, `NotFound` (the application).
+    async fn create_source(&self, source: Source, application: Option<Application>) -> Result<(), WriteError>;
+    /// `NotFound`, `Conflict { field: "uid" }`, `Refused`.
+    async fn update_source(&self, id: SourceId, change: Change<Source>) -> Result<Source, WriteError>;
+    /// `NotFound`. Its application goes with it if it was made for it. Receipts stay for their retention, out of reach.
+    async fn delete_source(&self, id: SourceId, now: Timestamp) -> Result<(), WriteError>;
+    /// How far a pull source came: its own bytes, which change often and are no part of the catalogue's version.
+    async fn source_state(&self, id: SourceId) -> Result<Option<Vec<u8>>, Unavailable>;
+    async fn set_source_state(&self, id: SourceId, state: Vec<u8>) -> Result<(), Unavailable>;
 
     async fn event_type(&self, org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable>;
     async fn event_types(

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hookpost_domain::receipt::VerdictKind;
 use hookpost_domain::task::DeliveryStatus;
 use hookpost_domain::{
-    ApplicationId, Attempt, AttemptId, Channel, Delivery, DeliveryKey, EndpointId, EventTypeName, Message, MessageId, Tag, Timestamp,
+    ApplicationId, Attempt, AttemptId, Channel, Delivery, DeliveryKey, EndpointId, EventTypeName, Message, MessageId, Receipt, ReceiptId,
+    SourceId, Tag, Timestamp,
 };
 
 use crate::Unavailable;
@@ -58,6 +60,18 @@ pub trait History: Send + Sync + std::fmt::Debug {
     /// rounded down to the minute, `until` up.
     async fn endpoint_counts(&self, endpoint: EndpointId, since: Timestamp, until: Timestamp) -> Result<EndpointCounts, Unavailable>;
 
+    /// A receipt with the whole request, also where its body is that of its message.
+    async fn receipt(&self, source: SourceId, id: ReceiptId) -> Result<Option<Receipt>, Unavailable>;
+    /// A page of what matches, without bodies.
+    async fn receipts(
+        &self,
+        source: SourceId,
+        filter: ReceiptFilter,
+        page: PageRequest<ReceiptId>,
+    ) -> Result<ScannedPage<Receipt, ReceiptId>, Unavailable>;
+    /// How many receipts of each verdict a source has from `since` to `until`; `since` is rounded down to the minute, `until` up.
+    async fn receipt_counts(&self, source: SourceId, since: Timestamp, until: Timestamp) -> Result<ReceiptCounts, Unavailable>;
+
     /// Removes the payload for good; deliveries stay as they are, and whoever claims one finds no payload. `false`: there is no such message in this application.
     async fn expunge_message(&self, application: ApplicationId, message: MessageId) -> Result<bool, Unavailable>;
     /// Removes the body of the response for good. `false`: there is no such attempt.
@@ -93,6 +107,28 @@ impl MessageFilter {
             && self.before.is_none_or(|before| message.created_at < before)
             && self.after.is_none_or(|after| message.created_at > after)
     }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReceiptFilter {
+    pub verdict: Option<VerdictKind>,
+    /// The word of a rejection.
+    pub code: Option<String>,
+    pub event_type: Option<String>,
+    pub event_id: Option<String>,
+    /// Somewhere in URL, headers or body, whatever the case of its ASCII letters.
+    pub text: Option<String>,
+    pub before: Option<Timestamp>,
+    pub after: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReceiptCounts {
+    pub accepted: u64,
+    pub duplicate: u64,
+    pub handshake: u64,
+    pub quarantined: u64,
+    pub rejected: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -170,12 +206,15 @@ impl EndpointCounts {
 pub struct RetentionPolicy {
     /// Messages with their deliveries and attempts; never shorter than the payloads.
     pub rows: Duration,
+    /// Receipts, whatever became of them.
+    pub receipts: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Forgotten {
     pub messages: u64,
     pub payloads: u64,
+    pub receipts: u64,
     /// Something past its time is left.
     pub more: bool,
 }

@@ -1,0 +1,233 @@
+//! A verified door for incoming webhooks: who may come in by it, what is made of a request, and what it is answered.
+//!
+//! How a provider signs is not said here: a source names its provider and keeps what that provider's scheme needs
+//! as the text of a JSON object, which `hookpost-providers` reads.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::access::OrgId;
+use crate::application::Metadata;
+use crate::id::{ApplicationId, SourceId};
+use crate::name::Uid;
+use crate::time::Timestamp;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub id: SourceId,
+    pub org: OrgId,
+    pub uid: Option<Uid>,
+    pub name: String,
+    pub kind: SourceKind,
+    /// Where its messages go.
+    pub application: ApplicationId,
+    /// The application was made for this source, and goes with it.
+    pub owns_application: bool,
+    pub tokens: SourceTokens,
+    pub rules: SourceRules,
+    pub disabled: bool,
+    pub metadata: Metadata,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// How requests come in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SourceKind {
+    /// The provider calls us. `type_name` is the name under which the API knows it.
+    Webhook { type_name: String, settings: ProviderSettings },
+    /// Nobody calls: a message at every time of a schedule.
+    Cron(Cron),
+    /// We call, because the provider cannot.
+    Poll(Poll),
+}
+
+/// Secrets and other settings of a provider's scheme: the text of a JSON object. Never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProviderSettings(pub String);
+
+impl std::fmt::Debug for ProviderSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProviderSettings(…)")
+    }
+}
+
+/// The secret part of the URL of a source: who knows it may knock.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SourceToken(pub String);
+
+impl std::fmt::Debug for SourceToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SourceToken(…)")
+    }
+}
+
+/// The token of the URL, and those from before a rotation that still open the door.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceTokens {
+    pub current: SourceToken,
+    /// Each with the time until which it is good.
+    pub old: Vec<(SourceToken, Timestamp)>,
+}
+
+impl SourceTokens {
+    pub fn opens(&self, token: &str, now: Timestamp) -> bool {
+        self.current.0 == token || self.old.iter().any(|(old, until)| old.0 == token && now < *until)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cron {
+    pub schedule: String,
+    pub payload: String,
+    pub content_type: Option<String>,
+}
+
+/// Asks an address for new items again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Poll {
+    /// A template; knows `cursor`.
+    pub url: String,
+    #[serde(default)]
+    pub method: Option<String>,
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Seconds between two polls; the moment within is spread.
+    pub every_s: u32,
+    /// JSON path of the array of items; the whole answer where absent.
+    #[serde(default)]
+    pub items: Option<String>,
+    /// JSON path, within an item, of what tells it from the others.
+    #[serde(default)]
+    pub item_id: Option<String>,
+    /// JSON path of the next cursor within the answer.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+/// What is asked of a request beyond its signature, and what is made of it. All of it has defaults that suit the provider.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SourceRules {
+    /// Bytes of a body; `None`: the limit of the server.
+    pub body_bytes_max: Option<u64>,
+    /// Requests a second.
+    pub rate_limit: Option<u32>,
+    /// Requests of this source that are worked on at the same time.
+    pub in_flight_max: Option<u16>,
+    /// Networks that may call. Empty: all.
+    pub allowed_networks: Vec<IpNet>,
+    /// Of the event type that messages get; `None`: where the provider says it.
+    pub event_type: Option<Extraction>,
+    pub channels: Vec<Extraction>,
+    pub ordering_key: Option<Extraction>,
+    /// Names of headers that go on to the endpoints, besides the content type.
+    pub forward_headers: Vec<String>,
+    pub deduplicate: Deduplication,
+    pub schema: SchemaRule,
+    pub answer: Option<CustomAnswer>,
+    /// A request whose signature is wrong is let in all the same, and its receipt says so: for finding out what a provider does.
+    pub accept_unverified: bool,
+    /// Ask the provider for what did not arrive; see the engine's gap detection.
+    pub back_fill: Option<BackFill>,
+}
+
+/// Where a value is taken from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Extraction {
+    Header(String),
+    Query(String),
+    /// A JSON path into the body: `$.data.type`.
+    Path(String),
+    /// Text with `{{…}}` in it.
+    Template(String),
+    /// Always this.
+    Value(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Deduplication {
+    pub by: DeduplicateBy,
+    pub window_s: u32,
+}
+
+impl Default for Deduplication {
+    fn default() -> Self {
+        Self { by: DeduplicateBy::EventId, window_s: 7 * 24 * 3600 }
+    }
+}
+
+impl Deduplication {
+    pub fn window(&self) -> Duration {
+        Duration::from_secs(self.window_s.into())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DeduplicateBy {
+    /// The provider's id of the event; where there is none, every request is new.
+    #[default]
+    EventId,
+    Fields(Vec<Extraction>),
+    BodyHash,
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SchemaRule {
+    /// Nothing is checked.
+    #[default]
+    Ignore,
+    /// What does not fit is refused with 422, so that its sender learns of it.
+    Reject,
+    /// What does not fit is answered as any other and kept as a receipt, from which it can be replayed.
+    Quarantine,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct CustomAnswer {
+    pub status: Option<u16>,
+    pub headers: Vec<(String, String)>,
+    /// A template.
+    pub body: Option<String>,
+}
+
+/// How the provider's own list of events is asked, to find those that never arrived.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BackFill {
+    /// The key of the provider's API.
+    pub api_key: String,
+    /// What the provider names the thing whose events are listed: `owner/repo/hooks/1` with GitHub; nothing with Stripe.
+    #[serde(default)]
+    pub resource: Option<String>,
+    /// Another address than the provider's own.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    pub every_s: u32,
+}
+
+impl std::fmt::Debug for BackFill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackFill").field("resource", &self.resource).field("every_s", &self.every_s).finish_non_exhaustive()
+    }
+}
+
+impl SourceRules {
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.allowed_networks.is_empty() || self.allowed_networks.iter().any(|network| network.contains(&address.to_canonical()))
+    }
+}
