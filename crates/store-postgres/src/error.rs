@@ -136,11 +136,6 @@ impl StoreError {
             _ => false,
         }
     }
-
-    /// Nothing was written, and the same may succeed at once: another transaction was in the way.
-    pub(crate) fn is_worth_repeating(&self) -> bool {
-        matches!(self.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED))
-    }
 }
 
 impl From<Unreadable> for StoreError {
@@ -186,8 +181,4 @@ pub(crate) fn sentence(error: &tokio_postgres::Error) -> String {
 
 pub(crate) fn closed() -> Unavailable {
     StoreError::Closed.into()
-}
-
-pub(crate) fn unfinished() -> Unavailable {
-    Unavailable("not written yet".to_owned())
 }

@@ -32,11 +32,6 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    /// Below the mark it would be found by nobody. A message may have got its id long before it is accepted: one that comes too late gets its rows at once.
-    pub(crate) fn may_be_implied(&self, message: MessageId) -> bool {
-        message.row().as_i64() >= self.implied_from
-    }
-
     /// A new life, which has no message below the mark.
     pub(crate) fn begin_at(&mut self, mark: RowId) {
         self.implied_from = mark.as_i64();
@@ -129,11 +124,6 @@ impl Leases {
     /// What is implied of messages up to `last`, oldest first.
     pub(crate) fn implied_up_to(&self, last: MessageId) -> impl Iterator<Item = (DeliveryKey, Lease)> + '_ {
         self.implied.iter().take_while(move |(key, _)| key.message <= last).map(|(key, lease)| (*key, *lease))
-    }
-
-    /// All that is implied of an endpoint: to be written down before a statement looks for its rows.
-    pub(crate) fn implied_of(&self, endpoint: EndpointId) -> impl Iterator<Item = (DeliveryKey, Lease)> + '_ {
-        self.implied.iter().filter(move |(key, _)| key.endpoint == endpoint).map(|(key, lease)| (*key, *lease))
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = (DeliveryKey, Lease)> + '_ {

@@ -11,9 +11,6 @@
 //! - Nodes learn of each other by asking once in a while; NOTIFY makes it sooner ([`hints`], [`changes`]).
 //! - Time is an argument where deliveries are concerned; the life of nodes goes by the clock of the database.
 
-// The parts are being filled in.
-#![allow(dead_code, unused_imports)]
-
 mod accept;
 mod batch;
 mod cancel;
