@@ -72,6 +72,7 @@ STEPS = [
     Step("docs", [*PYTHON, "tests/docs/run.py"], needs_server=True),
     Step("nodes", [*PYTHON, "tests/nodes/run.py"], needs_server=True),
     Step("kill test", [str(target_dir() / "debug" / "hookpost-bench"), "kill", "--rounds", "8"], needs_server=True),
+    Step("kill through source", [str(target_dir() / "debug" / "hookpost-bench"), "kill", "--through", "source", "--rounds", "4"], needs_server=True),
 ]
 
 # What the runners of the steps print about their tests: nextest, cargo test, and our own.
