@@ -123,15 +123,7 @@ fn time(der: &[u8]) -> Option<(Timestamp, &[u8])> {
         _ => return None,
     };
     let part = |from: usize, to: usize| digits.get(from..to);
-    let rfc3339 = format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        part(0, 4)?,
-        part(4, 6)?,
-        part(6, 8)?,
-        part(8, 10)?,
-        part(10, 12)?,
-        part(12, 14)?
-    );
+    let rfc3339 = format!("{}-{}-{}T{}:{}:{}Z", part(0, 4)?, part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?, part(12, 14)?);
     Some((Timestamp::parse_rfc3339(&rfc3339)?, rest))
 }
 

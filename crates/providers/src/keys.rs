@@ -58,6 +58,8 @@ pub(crate) enum SecretForm {
     Base64,
     /// Base64 after `whsec_`, which may be missing.
     Whsec,
+    /// The same where a secret without the prefix means something else.
+    PrefixedWhsec,
 }
 
 /// What verifies, and, if it is symmetric, signs.
@@ -169,8 +171,9 @@ impl PrivateKey {
             Self::Ed25519(pair) => Ok(pair.sign(&text).as_ref().to_vec()),
             Self::Ecdsa(pair) => Ok(pair.sign(&SystemRandom::new(), &text).map_err(|_| failed())?.as_ref().to_vec()),
             Self::Rsa(pair, hash, padding) => {
-                let encoding = rsa_encoding(*hash, *padding)
-                    .ok_or_else(|| CannotSign::new("RSA signatures over SHA-1 are verified for those who still send them, and no longer made."))?;
+                let encoding = rsa_encoding(*hash, *padding).ok_or_else(|| {
+                    CannotSign::new("RSA signatures over SHA-1 are verified for those who still send them, and no longer made.")
+                })?;
                 let mut signature = vec![0; pair.public().modulus_len()];
                 pair.sign(encoding, &SystemRandom::new(), &text, &mut signature).map_err(|_| failed())?;
                 Ok(signature)
@@ -265,12 +268,18 @@ pub(crate) fn secret_bytes(form: SecretForm, secret: &str) -> Result<Cow<'_, [u8
     };
     match form {
         SecretForm::Text => Ok(Cow::Borrowed(secret.as_bytes())),
-        SecretForm::Hex => decoded(hex_decode(secret.trim()).map(|bytes| bytes.to_vec()), "must be hex: an even number of digits 0-9 and a-f"),
-        SecretForm::Base64 => decoded(base64_of_people(secret.trim()), "must be base64"),
-        SecretForm::Whsec if secret.starts_with("whsk_") => {
-            Err(SettingsError::new("secret", "is a private key (`whsk_…`), which only the sender has; a receiver takes its public key (`whpk_…`)"))
+        SecretForm::Hex => {
+            decoded(hex_decode(secret.trim()).map(|bytes| bytes.to_vec()), "must be hex: an even number of digits 0-9 and a-f")
         }
-        SecretForm::Whsec => {
+        SecretForm::Base64 => decoded(base64_of_people(secret.trim()), "must be base64"),
+        SecretForm::Whsec if secret.starts_with("whsk_") => Err(SettingsError::new(
+            "secret",
+            "is a private key (`whsk_…`), which only the sender has; a receiver takes its public key (`whpk_…`)",
+        )),
+        SecretForm::PrefixedWhsec if !secret.trim().starts_with("whsec_") => {
+            Err(SettingsError::new("secret", "must begin with `whsec_` for this scheme"))
+        }
+        SecretForm::Whsec | SecretForm::PrefixedWhsec => {
             let encoded = secret.trim();
             decoded(base64_of_people(encoded.strip_prefix("whsec_").unwrap_or(encoded)), "must be `whsec_` and base64, or the base64 alone")
         }

@@ -53,6 +53,21 @@ impl Provider {
 }
 
 impl Scheme {
+    pub(crate) const fn new(name: &'static str, rule: Rule) -> Self {
+        Self { name, event_id: "", event_type: "", only_if_named: false, rule }
+    }
+
+    pub(crate) const fn event(mut self, id: &'static str, event_type: &'static str) -> Self {
+        self.event_id = id;
+        self.event_type = event_type;
+        self
+    }
+
+    pub(crate) const fn only_if_named(mut self) -> Self {
+        self.only_if_named = true;
+        self
+    }
+
     /// The fields of the settings without which the scheme cannot verify.
     pub fn needs(&self) -> &'static [&'static str] {
         self.rule.needs()

@@ -29,12 +29,10 @@ mod tests {
 
     #[test]
     fn splits() {
-        assert_eq!(split("v0:{timestamp}:{body}").unwrap(), [
-            Piece::Text("v0:"),
-            Piece::Hole("timestamp"),
-            Piece::Text(":"),
-            Piece::Hole("body")
-        ]);
+        assert_eq!(
+            split("v0:{timestamp}:{body}").unwrap(),
+            [Piece::Text("v0:"), Piece::Hole("timestamp"), Piece::Text(":"), Piece::Hole("body")]
+        );
         assert_eq!(split("").unwrap(), []);
         assert!(split("{body").is_err());
     }

@@ -35,7 +35,10 @@ impl Verifier {
             Some(name) => {
                 let scheme = provider.scheme(name).ok_or_else(|| {
                     let names: Vec<_> = provider.schemes.iter().map(|scheme| scheme.name).collect();
-                    SettingsError::new("scheme", format!("must be one of {} that {} has: {}", names.len(), provider.display_name, names.join(", ")))
+                    SettingsError::new(
+                        "scheme",
+                        format!("must be one of {} that {} has: {}", names.len(), provider.display_name, names.join(", ")),
+                    )
                 })?;
                 vec![Active::new(scheme, settings)]
             }

@@ -18,7 +18,7 @@ pub(crate) mod twilio;
 use hookpost_domain::time::Timestamp;
 use http::HeaderName;
 
-use crate::keys::{Algorithm, PrivateKey};
+use crate::keys::{Algorithm, PrivateKey, SecretForm};
 use crate::request::{Request, SignedRequest};
 use crate::settings::{Settings, SettingsError};
 use crate::verdict::{CannotSign, Rejection};
@@ -32,7 +32,7 @@ pub(crate) enum Rule {
     Configured(configured::Kind),
     Standard(standard::Standard),
     Token(token::Token),
-    Jwt(jwt::Audience),
+    Jwt(jwt::Kind),
     Twilio(twilio::Variant),
     Contentful,
     PayPal,
@@ -74,13 +74,13 @@ pub(crate) trait Check: Send + Sync {
 }
 
 impl Rule {
-    pub(crate) fn check(&'static self, settings: &Settings) -> Result<Box<dyn Check>, SettingsError> {
+    pub(crate) fn check(&self, settings: &Settings) -> Result<Box<dyn Check>, SettingsError> {
         Ok(match self {
             Self::Signed(rule) => Box::new(signed::Check::new(rule, settings)?),
             Self::Configured(kind) => Box::new(kind.check(settings)?),
             Self::Standard(rule) => Box::new(standard::Check::new(*rule, settings)?),
             Self::Token(rule) => Box::new(token::Check::new(rule, settings)?),
-            Self::Jwt(audience) => Box::new(jwt::Check::new(*audience, settings)?),
+            Self::Jwt(kind) => Box::new(jwt::Check::new(*kind, settings)?),
             Self::Twilio(variant) => Box::new(twilio::Check::new(*variant, settings)?),
             Self::Contentful => Box::new(contentful::Check::new(settings)?),
             Self::PayPal => Box::new(paypal::Check::new(settings)?),
@@ -97,7 +97,6 @@ impl Rule {
             Self::Signed(rule) if rule.names_timestamp_header() => &["secret", "timestamp_header"],
             Self::Configured(kind) => kind.needs(),
             Self::Token(rule) => rule.needs(),
-            Self::PayPal => &["secret", "certificates"],
             Self::AddressList => &["config.allow"],
             Self::Nothing => &[],
             _ => &["secret"],
@@ -110,17 +109,39 @@ impl Rule {
             Self::Configured(kind) => kind.takes(),
             Self::Standard(rule) => rule.takes(),
             Self::Token(rule) => rule.takes(),
-            Self::Jwt(audience) => audience.takes(),
+            Self::Jwt(kind) => kind.takes(),
             Self::Contentful => &["secrets", "secret_secondary", "tolerance"],
-            Self::PayPal => &["tolerance", "private_key"],
+            Self::PayPal => &["secrets", "certificates", "tolerance", "private_key"],
             Self::AddressList => &["config.trusted_proxies"],
             Self::Nothing => &[],
             Self::Twilio(_) | Self::PaddleClassic | Self::AdyenStandard | Self::SoapOrganization => &["secrets", "secret_secondary"],
         }
     }
 
+    /// The header by which requests of this scheme are told from others.
+    pub(crate) fn signature_header(&self) -> Option<&'static str> {
+        match self {
+            Self::Signed(rule) => rule.signature.strip_prefix("header:"),
+            Self::Standard(_) => Some("webhook-signature"),
+            Self::Token(token::Token::Header(name)) if !name.eq_ignore_ascii_case("authorization") => Some(name),
+            Self::Twilio(_) => Some("x-twilio-signature"),
+            Self::Contentful => Some("x-contentful-signature"),
+            Self::PayPal => Some("paypal-transmission-sig"),
+            _ => None,
+        }
+    }
+
+    /// The same scheme with the secret read in another way, to find out whether that is what the sender does.
+    pub(crate) fn with_secret_form(&self, form: SecretForm) -> Option<Self> {
+        match self {
+            Self::Signed(rule) if !matches!(rule.algorithm, Algorithm::Public(_)) => Some(Self::Signed(rule.secret(form))),
+            Self::Standard(standard::Standard::V1(_)) => Some(Self::Standard(standard::Standard::V1(form))),
+            _ => None,
+        }
+    }
+
     pub(crate) fn can_be_signed(&self) -> bool {
-        !matches!(self, Self::PaddleClassic)
+        !matches!(self, Self::PaddleClassic | Self::SoapOrganization | Self::AddressList)
     }
 
     pub(crate) fn signs_with_private_key(&self) -> bool {
