@@ -68,6 +68,7 @@ STEPS = [
     *on_both_databases("wire"),
     *on_both_databases("sdk"),
     *on_both_databases("delivery"),
+    *on_both_databases("receive"),
     Step("examples", [*PYTHON, "tests/examples/run.py"], needs_server=True),
     Step("docs", [*PYTHON, "tests/docs/run.py"], needs_server=True),
     Step("nodes", [*PYTHON, "tests/nodes/run.py"], needs_server=True),
