@@ -131,7 +131,7 @@ fn describe(incoming: &Incoming, signed: &SignedRequest) -> String {
 fn curl(target: &str, incoming: &Incoming, signed: &SignedRequest, body_file: Option<&str>) -> anyhow::Result<String> {
     // What signing added to the URL has to get to the receiver, wherever that is.
     let added = signed.url.strip_prefix(&incoming.url).unwrap_or_default();
-    let mut words = vec![format!("curl -X {} {}", signed.method, quoted(&format!("{target}{added}")))];
+    let mut words = vec![format!("curl -sS -X {} {}", signed.method, quoted(&format!("{target}{added}")))];
     for (name, value) in &signed.headers {
         words.push(format!("-H {}", quoted(&format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))));
     }
