@@ -202,13 +202,7 @@ fn examine(ledger: &Ledger, acknowledged: &Acknowledged) -> Findings {
 }
 
 /// What the API lists has to be exactly what was acknowledged.
-fn list_all(
-    process: &Process,
-    places: &[Place],
-    payload: &Payload,
-    acknowledged: &Acknowledged,
-    findings: &mut Findings,
-) -> Result<()> {
+fn list_all(process: &Process, places: &[Place], payload: &Payload, acknowledged: &Acknowledged, findings: &mut Findings) -> Result<()> {
     let mut api = Api::new(process.address)?;
     let mut listed = BTreeSet::new();
     for Place { application, .. } in places {

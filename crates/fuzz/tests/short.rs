@@ -62,7 +62,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             let providers = hookpost_providers::providers().iter().map(|provider| provider.name).collect::<Vec<_>>();
             let number = |name: &str| providers.iter().position(|own| *own == name).unwrap();
             let mut all: Vec<_> = vectors().iter().map(|vector| numbered(number(&vector.provider), &of_vector(vector))).collect();
-            for text in ["{$.object}.{header:x-kind} | form:a | query:b", "v0:{timestamp}:{body}", "xml:Id | key:*_events | cloudevent:id"] {
+            for text in ["{$.object}.{header:x-kind} | form:a | query:b", "v0:{timestamp}:{body}", "xml:Id | key:*_events | cloudevent:id"]
+            {
                 all.extend(["generic_hmac", "generic_hmac_timestamp", "generic_none"].map(|name| numbered(number(name), text.as_bytes())));
             }
             all

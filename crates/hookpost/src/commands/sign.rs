@@ -53,7 +53,9 @@ pub(crate) fn run(args: &SignArgs) -> anyhow::Result<()> {
     flags.url = flags.url.or_else(|| args.curl.clone());
     let Some(mut incoming) = flags.read()? else {
         if flags != IncomingArgs::default() || args.private_key.is_some() || args.id.is_some() {
-            return Err(Failure::Usage("without --provider, --json reads everything from the lines, and takes no other flag".to_owned()).into());
+            return Err(
+                Failure::Usage("without --provider, --json reads everything from the lines, and takes no other flag".to_owned()).into()
+            );
         }
         return incoming::answer_each(|line| sign_line(line).unwrap_or_else(|error| json!({"code": error.code, "hint": error.detail})));
     };
@@ -72,7 +74,8 @@ pub(crate) fn run(args: &SignArgs) -> anyhow::Result<()> {
 
 fn sign_line(line: &[u8]) -> Result<Value, LineError> {
     let incoming = incoming::read(line)?;
-    let verifier = Verifier::new(incoming.provider, &incoming.settings).map_err(|error| LineError::new("bad_settings", error.to_string()))?;
+    let verifier =
+        Verifier::new(incoming.provider, &incoming.settings).map_err(|error| LineError::new("bad_settings", error.to_string()))?;
     let now = incoming.now.unwrap_or_else(|| SystemClock.now());
     let signed = sign(&verifier, &incoming, now)?;
     // What the receiver needs to verify it: its settings, the time, the request.
@@ -162,7 +165,8 @@ mod tests {
 
     #[test]
     fn what_is_signed_verifies() {
-        let line = br#"{"provider":"github","secret":"s","headers":{"x-github-event":"push"},"body":"{}","event_id":"e-1","now":1767323045}"#;
+        let line =
+            br#"{"provider":"github","secret":"s","headers":{"x-github-event":"push"},"body":"{}","event_id":"e-1","now":1767323045}"#;
         let signed = sign_line(line).unwrap();
         let read = incoming::read(signed.to_string().as_bytes()).unwrap();
         let verified = Verifier::new(read.provider, &read.settings).unwrap().verify(&read.request(), read.now.unwrap()).unwrap();

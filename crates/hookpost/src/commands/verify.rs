@@ -71,7 +71,9 @@ struct Refusal {
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let Some(mut incoming) = args.incoming.read()? else {
         if args.incoming != IncomingArgs::default() || args.peer_ip.is_some() {
-            return Err(Failure::Usage("without --provider, --json reads everything from the lines, and takes no other flag".to_owned()).into());
+            return Err(
+                Failure::Usage("without --provider, --json reads everything from the lines, and takes no other flag".to_owned()).into()
+            );
         }
         incoming::answer_each(|line| incoming::read(line).and_then(|incoming| verify_line(&incoming)).unwrap_or_else(Line::from))?;
         return Ok(ExitCode::SUCCESS);
@@ -93,7 +95,8 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn verify_line(incoming: &Incoming) -> Result<Line, LineError> {
-    let verifier = Verifier::new(incoming.provider, &incoming.settings).map_err(|error| LineError::new("bad_settings", error.to_string()))?;
+    let verifier =
+        Verifier::new(incoming.provider, &incoming.settings).map_err(|error| LineError::new("bad_settings", error.to_string()))?;
     let now = incoming.now.unwrap_or_else(|| SystemClock.now());
     Ok(Line::from(verify(&verifier, incoming, now)))
 }

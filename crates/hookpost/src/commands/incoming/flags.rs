@@ -149,7 +149,8 @@ impl IncomingArgs {
             let (url, file) = match given.rsplit_once('=') {
                 Some((url, file)) => (url, file),
                 None => {
-                    let missing = || Failure::Usage(format!("--certificate {given}: no header `{CERTIFICATE_URL}` says which it is; give URL=FILE"));
+                    let missing =
+                        || Failure::Usage(format!("--certificate {given}: no header `{CERTIFICATE_URL}` says which it is; give URL=FILE"));
                     (named.ok_or_else(missing)?, given.as_str())
                 }
             };
