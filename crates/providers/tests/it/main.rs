@@ -1,0 +1,6 @@
+//! One binary for all that is tested from the outside: vectors, properties, diagnosis.
+
+mod diagnosis;
+mod properties;
+mod settings;
+mod vectors;
