@@ -17,6 +17,7 @@ use crate::verdict::{Answer, Rejection, RejectionCode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ritual {
     None,
+    AdobeSign,
     Asana,
     CloudEvents,
     Discord,
