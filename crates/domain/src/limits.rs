@@ -60,8 +60,34 @@ pub const DEDUPLICATION_WINDOW_MAX: Duration = Duration::from_secs(30 * 24 * 360
 /// How long the old URL of a source is good after a rotation, and how many old ones there can be.
 pub const SOURCE_TOKEN_GRACE: Duration = Duration::from_secs(48 * 3600);
 pub const SOURCE_TOKENS_OLD_MAX: usize = 3;
-/// From the head of a request at a source to its answer, whatever the store does.
+/// From the end of a request at a source to its answer, whatever the store does; the body has a time of its own.
 pub const SOURCE_ANSWER_DEADLINE: Duration = Duration::from_secs(1);
+/// How long the body of a request at a source may take.
+pub const SOURCE_BODY_READ_MAX: Duration = Duration::from_secs(10);
+pub const SOURCE_HEADERS_MAX: usize = 100;
+pub const SOURCE_HEADERS_BYTES_MAX: usize = 64 << 10;
+/// How large a body may become by taking off its encoding, or as large as it came.
+pub const SOURCE_BODY_BYTES_DECODED_MAX: usize = 4 << 20;
+/// Requests of one source that are worked on at the same time, where it does not say.
+pub const SOURCE_IN_FLIGHT_DEFAULT: u16 = 1024;
+/// Bytes of bodies that all sources together, and one of them, hold in memory.
+pub const SOURCES_BODY_BYTES_IN_MEMORY_MAX: usize = 128 << 20;
+pub const SOURCE_BODY_BYTES_IN_MEMORY_MAX: usize = 32 << 20;
+/// Sources that are kept ready.
+pub const SOURCES_PREPARED_MAX: u64 = 10_000;
+/// Schemas that are kept ready for one source.
+pub const SOURCE_SCHEMAS_PREPARED_MAX: usize = 256;
+/// Receipts of requests that made no message, kept per second and source; what is beyond is counted only.
+pub const SOURCE_REJECTED_KEPT_PER_SECOND: u16 = 20;
+/// Rejected requests of one source whose mistake is looked for, per second: it costs many signatures.
+pub const SOURCE_DIAGNOSES_PER_SECOND: u16 = 2;
+/// Receipts that wait to be written after their request was answered, and diagnoses at a time, in the whole process.
+pub const RECEIPTS_WAITING_MAX: usize = 256;
+pub const DIAGNOSES_AT_ONCE_MAX: usize = 1;
+/// Sources whose secrets a diagnosis tries.
+pub const DIAGNOSIS_SOURCES_MAX: usize = 50;
+/// Receipts that one step of a replay of many takes up.
+pub const RECEIPTS_REPLAYED_AT_ONCE_MAX: usize = 100;
 pub const RECEIPT_RETENTION_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 pub const RETRY_STEPS_MAX: usize = 64;
@@ -86,4 +112,7 @@ const _: () = assert!(RESPONSE_BODY_BYTES_KEPT <= RESPONSE_BODY_BYTES_READ_MAX);
 const _: () = assert!(LANE_CONCURRENCY_DEFAULT <= IDLE_CONNECTIONS_PER_HOST_MAX && IDLE_CONNECTIONS_PER_HOST_MAX <= IDLE_CONNECTIONS_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
 const _: () = assert!(SECRET_BYTES_MIN <= SECRET_BYTES_GENERATED && SECRET_BYTES_GENERATED <= SECRET_BYTES_MAX);
+const _: () =
+    assert!(REQUEST_BODY_BYTES_MAX <= SOURCE_BODY_BYTES_DECODED_MAX && REQUEST_BODY_BYTES_MAX * 4 <= SOURCE_BODY_BYTES_IN_MEMORY_MAX);
+const _: () = assert!(SOURCE_BODY_BYTES_IN_MEMORY_MAX * 4 <= SOURCES_BODY_BYTES_IN_MEMORY_MAX);
 const _: () = assert!(LANE_CONCURRENCY_DEFAULT < LANE_DELIVERIES_IN_MEMORY_MAX);

@@ -2,7 +2,7 @@
 //! documentation says. Data only: what the words of a row mean is written at `Signed`, `Rule` and `Sources`.
 
 use crate::clock::{Future, Unit};
-use crate::encoding::Encoding::{Base64, Base64Url, HexLower};
+use crate::encoding::Encoding::{Base64, Base64UrlPadded, HexLower};
 use crate::handshake::Ritual;
 use crate::keys::{Algorithm, Asymmetric, Hash::Sha256, SecretForm};
 use crate::provider::{Provider, Scheme};
@@ -58,7 +58,7 @@ pub(super) const MERGE: Provider = Provider {
     display_name: "Merge",
     documentation: "https://docs.merge.dev/basics/webhooks/merge-webhooks/",
     schemes: &[
-        Scheme::new("sha256", Rule::Signed(Signed::hmac(Sha256, "header:x-merge-webhook-signature", Base64Url))).event("", "$.hook.event"),
+        Scheme::new("sha256", Rule::Signed(Signed::hmac(Sha256, "header:x-merge-webhook-signature", Base64UrlPadded))).event("", "$.hook.event"),
     ],
     ritual: Ritual::None,
 };

@@ -1,0 +1,56 @@
+//! Reads a body: within its size, its time, and the memory that there is for bodies. Keeps the bytes as they come.
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use hookpost_domain::limits;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body_util::BodyExt;
+
+use super::limits::Held;
+use super::refusal::Refusal;
+
+/// What is refused before a byte of the body is read.
+pub(super) fn check_announced(headers: &HeaderMap, bytes_max: usize) -> Result<(), Refusal> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > bytes_max as u64) { Err(Refusal::body_too_large(bytes_max)) } else { Ok(()) }
+}
+
+pub(super) async fn read(body: &mut Body, bytes_max: usize, held: &mut Held) -> Result<Bytes, Refusal> {
+    let read = tokio::time::timeout(limits::SOURCE_BODY_READ_MAX, read_all(body, bytes_max, held));
+    read.await.unwrap_or_else(|_| Err(Refusal::slow_body(limits::SOURCE_BODY_READ_MAX.as_secs())))
+}
+
+async fn read_all(body: &mut Body, bytes_max: usize, held: &mut Held) -> Result<Bytes, Refusal> {
+    // Nearly all bodies come in one piece, which is then the body: no copy.
+    let Some(first) = next(body).await? else { return Ok(Bytes::new()) };
+    take(&first, 0, bytes_max, held)?;
+    let Some(second) = next(body).await? else { return Ok(first) };
+    take(&second, first.len(), bytes_max, held)?;
+    let mut whole = BytesMut::with_capacity((first.len() + second.len()) * 2);
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&second);
+    while let Some(piece) = next(body).await? {
+        take(&piece, whole.len(), bytes_max, held)?;
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}
+
+fn take(piece: &Bytes, before: usize, bytes_max: usize, held: &mut Held) -> Result<(), Refusal> {
+    if before + piece.len() > bytes_max {
+        return Err(Refusal::body_too_large(bytes_max));
+    }
+    held.add(piece.len())
+}
+
+/// The next piece that has bytes; trailers are no part of a body.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
+    while let Some(frame) = body.frame().await {
+        match frame.map_err(|_| Refusal::incomplete_body())?.into_data() {
+            Ok(data) if !data.is_empty() => return Ok(Some(data)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
