@@ -171,7 +171,7 @@ SHAPES: dict[str, dict[str, Check]] = {
     "TransformationOut": {"code?": maybe(text), "enabled?": flag, "variables?": maybe(string_map)},
     "ReceiptOut": {"id": public_id("rcpt"), "sourceId": public_id("src"), "receivedAt": moment, "verdict": text, "statusCode": number, "timing": obj},
     "ReceiptCountsOut": {"accepted": number, "duplicate": number, "handshake": number, "quarantined": number, "rejected": number},
-    "ReplayReceiptsOut": {"replayed": number, "accepted": number, "rejected": number, "iterator": maybe(text), "done": flag},
+    "ReplayReceiptsOut": {"accepted": number, "duplicate": number, "refused": number, "skipped": number, "iterator": maybe(text), "done": flag},
     "ProviderOut": {"name": text, "displayName": text, "schemes": of_type(list)},
     "AppPortalAccessOut": {"url": text, "token": text},
     "PrecheckOut": {"active": flag},

@@ -3,26 +3,26 @@
 //! A type is `cron`, `http-poll`, or the name of a provider; the names that Svix has for providers are known too. Its `config` is the settings of
 //! `hookpost-providers` in camelCase, with the words that Svix has for some of them. What is not secret of it is shown.
 
-use hookpost_domain::source::{Cron, Poll, ProviderSettings, SourceKind};
+use hookpost_domain::source::{Poll, ProviderSettings, SourceKind};
 use hookpost_providers::{Provider, Settings, SettingsError, Verifier};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::settings::{Mistake, read, to_camel, to_snake, with_secrets, withhold};
+use crate::door::provider_of;
 use crate::problem::Wrong;
 
 const CRON: &str = "cron";
 const HTTP_POLL: &str = "http-poll";
 
-/// The types of Svix that are providers. Those not called as the provider is here differ in a `-`, or stand in [`OTHER_NAMES`].
+/// The types of Svix that are providers.
 const SVIX_NAMES: [&str; 42] = [
     "generic-webhook", "adobe-sign", "airwallex", "beehiiv", "brex", "checkbook", "clerk", "docusign", "easypost", "github", "guesty", "hubspot",
     "incident-io", "lithic", "merge", "meta", "nango", "nash", "open-ai", "openclaw", "orum-io", "panda-doc", "pleo", "port-io", "psi-fi", "render",
     "replicate", "resend", "rutter", "safebase", "sardine", "segment", "shopify", "slack", "stripe", "stych", "svix", "tailscale", "telnyx", "vapi",
     "veriff", "zoom",
 ];
-const OTHER_NAMES: [(&str, &str); 2] = [("generic-webhook", "none"), ("open-ai", "openai")];
 /// Nobody publishes how it signs. To let its requests in unseen would be the opposite of what the type promises.
 const NOT_PUBLISHED: &str = "vgs";
 
@@ -40,12 +40,6 @@ const TOKEN_SCHEME: &str = "tokenScheme";
 const SECRETS: [&str; 6] = ["secret", "secret_secondary", "secrets", "private_key", "verify_token", "jwks"];
 /// Where the settings of a poll hold secrets.
 const SECRETS_OF_POLL: [&str; 3] = ["/auth/bearer", "/auth/basic/password", "/auth/header/value"];
-
-/// The provider of a type, by our name for it or by that of Svix.
-pub(crate) fn provider_of(type_name: &str) -> Option<&'static Provider> {
-    let other = OTHER_NAMES.iter().find(|(name, _)| *name == type_name).map(|(_, provider)| *provider);
-    hookpost_providers::provider(other.unwrap_or(&type_name.replace('-', "_")))
-}
 
 /// Notes what is wrong, with its field.
 pub(super) fn parse(wrong: &mut Wrong, type_name: &str, config: Map<String, Value>) -> Option<SourceKind> {

@@ -3,19 +3,19 @@
 //! A replay is a request like any other, verified as of the time at which it arrived, and has a receipt of its own. The one that it replays stays as
 //! it is. All of a reason go in pieces: an answer says where the next call goes on, so that no call takes long and a crash loses nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use hookpost_domain::id::ReceiptKind;
-use hookpost_domain::receipt::{ReceivedBody, Receipt, VerdictKind};
+use hookpost_domain::receipt::VerdictKind;
 use hookpost_domain::{ReceiptId, RowId, Source, Timestamp};
 use hookpost_store::history::ReceiptFilter;
-use hookpost_store::{Cursor, Order, PageRequest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SourcePath;
-use super::receipt::{self, ReceiptOut, ReceiptPath, ReceiptVerdict, Withheld};
+use super::receipt::{ReceiptOut, ReceiptPath, ReceiptVerdict, Withheld};
 use crate::auth::{Caller, Right};
 use crate::door;
 use crate::extract::{Body, Json, Path};
@@ -23,10 +23,9 @@ use crate::problem::{Problem, Wrong};
 use crate::state::Api;
 use crate::v1;
 
-/// A call answers after so many receipts, or so much time, whatever is left.
-const RECEIPTS_PER_CALL_MAX: u64 = 500;
+/// A call answers after so much, or so much time, whatever is left.
+const REPLAYED_PER_CALL_MAX: u64 = 500;
 const CALL_MAX: Duration = Duration::from_secs(10);
-const PAGE_ITEMS: usize = 50;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct ReplayReceiptsIn {
@@ -45,45 +44,31 @@ pub(crate) struct ReplayReceiptsIn {
 }
 
 #[derive(Debug, Default, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct ReplayReceiptsOut {
-    /// How many were tried.
-    replayed: u64,
-    /// Of those that were tried: a message was made of it.
+    /// A message was made of so many.
     accepted: u64,
-    /// There was a message of it already.
+    /// So many were a message already.
     duplicate: u64,
-    /// It was answered, and is no message.
-    handshake: u64,
-    /// It still does not fit its schema.
-    quarantined: u64,
-    /// It was turned away again.
-    rejected: u64,
-    /// Not tried, because the body was not kept.
-    not_kept: u64,
-    /// Give it with the next call, which goes on there. `null` when there is nothing to go on from.
+    /// So many were turned away or quarantined again.
+    refused: u64,
+    /// Of so many nothing is left that could be replayed: the body was not kept.
+    skipped: u64,
+    /// Give it with the next call, which goes on there. `null`: this was the last.
     #[schemars(required)]
     iterator: Option<String>,
-    /// All were tried.
+    /// There is nothing more.
     done: bool,
 }
 
-pub(crate) async fn one(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<ReceiptPath>,
-) -> Result<Json<ReceiptOut>, Problem> {
+pub(crate) async fn one(State(api): State<Api>, caller: Caller, Path(path): Path<ReceiptPath>) -> Result<Json<ReceiptOut>, Problem> {
     let source = caller.source(&api, &path.source_id, Right::CreateAttempts).await?;
-    let receipt = receipt::find(&api, &source, &path.receipt_id).await?;
-    if !receipt.verdict.left_something() {
-        let detail = "Nothing is left to be done with this request: only what was rejected or quarantined can be replayed.";
-        return Err(Problem::bad_request("nothing_to_replay", detail));
-    }
-    if matches!(receipt.request.body, ReceivedBody::NotKept { .. }) {
-        return Err(Problem::bad_request("missing_payload", "The body of this request was not kept, so it cannot be replayed."));
-    }
-    let replayed = door::replay(&api, &source, &receipt).await?;
-    Ok(Json(ReceiptOut::new(&api, &replayed, &Withheld::of(&source))))
+    let id = api.store.public_ids().decode::<ReceiptKind>(&path.receipt_id).ok_or(Problem::NOT_FOUND)?;
+    let replayed = door::replay::replay(&api, &source, id).await?;
+    let Some(made) = replayed.receipt else {
+        return Err(Problem::conflict("Nothing is left to replay: the request is a handshake, and its time is over."));
+    };
+    let receipt = api.store.receipt(source.id, made).await?.ok_or(Problem::NOT_FOUND)?;
+    Ok(Json(ReceiptOut::new(&api, &receipt, &Withheld::of(&source))))
 }
 
 pub(crate) async fn all(
@@ -92,20 +77,14 @@ pub(crate) async fn all(
     Path(path): Path<SourcePath>,
     Body(input): Body<ReplayReceiptsIn>,
 ) -> Result<Json<ReplayReceiptsOut>, Problem> {
-    let wanted = input.parse(&api)?;
+    let (filter, after) = input.parse(&api)?;
     let source = caller.source(&api, &path.source_id, Right::CreateAttempts).await?;
-    wanted.replay(&api, &source).await.map(Json)
-}
-
-/// [`ReplayReceiptsIn`] that keeps every rule.
-#[derive(Debug)]
-struct Wanted {
-    filter: ReceiptFilter,
-    from: Cursor<ReceiptId>,
+    replay_for_a_while(&api, &source, filter, after).await.map(Json)
 }
 
 impl ReplayReceiptsIn {
-    fn parse(self, api: &Api) -> Result<Wanted, Problem> {
+    /// Which receipts, and behind which one to begin.
+    fn parse(self, api: &Api) -> Result<(ReceiptFilter, ReceiptId), Problem> {
         let mut wrong = Wrong::in_body();
         let until = wrong.optional("until", self.until, v1::time).unwrap_or_else(|| api.now());
         let since = wrong.check("since", v1::time(&self.since)).unwrap_or(until);
@@ -116,7 +95,7 @@ impl ReplayReceiptsIn {
         if !matches!(verdict, None | Some(VerdictKind::Rejected | VerdictKind::Quarantined)) {
             wrong.add("verdict", "must be `rejected` or `quarantined`; of the others nothing is left to be done");
         }
-        let before: Option<ReceiptId> = self.iterator.as_deref().and_then(|iterator| {
+        let last = self.iterator.as_deref().and_then(|iterator| {
             let id = api.store.public_ids().decode::<ReceiptKind>(iterator);
             if id.is_none() {
                 wrong.add("iterator", "must be the `iterator` of an earlier call");
@@ -124,9 +103,8 @@ impl ReplayReceiptsIn {
             id
         });
         wrong.nothing()?;
-        let from = before.unwrap_or_else(|| just_before(since));
         let filter = ReceiptFilter { verdict, code: self.code, before: Some(until), ..ReceiptFilter::default() };
-        Ok(Wanted { filter, from: Cursor::After(from) })
+        Ok((filter, last.unwrap_or_else(|| just_before(since))))
     }
 }
 
@@ -136,53 +114,25 @@ fn just_before(since: Timestamp) -> ReceiptId {
     ReceiptId::from_row(RowId::from_raw(first.raw().saturating_sub(1)))
 }
 
-impl Wanted {
-    async fn replay(self, api: &Api, source: &Source) -> Result<ReplayReceiptsOut, Problem> {
-        let started_at = api.now();
-        let mut out = ReplayReceiptsOut::default();
-        let mut cursor = self.from;
-        loop {
-            let page = PageRequest { limit: PAGE_ITEMS, order: Order::Ascending, cursor: Some(cursor) };
-            let scanned = api.store.receipts(source.id, self.filter.clone(), page).await?;
-            for found in &scanned.items {
-                if found.verdict.left_something() && found.replay_of.is_none() {
-                    out.try_again(api, source, found.id).await?;
-                }
-                cursor = Cursor::After(found.id);
-                out.iterator = Some(api.public(found.id));
-                if out.replayed >= RECEIPTS_PER_CALL_MAX || api.now().since(started_at) > CALL_MAX {
-                    return Ok(out);
-                }
-            }
-            if scanned.done {
-                out.done = true;
-                return Ok(out);
-            }
-            if let Some(next) = scanned.next {
-                cursor = Cursor::After(next);
-                out.iterator = Some(api.public(next));
-            }
+async fn replay_for_a_while(api: &Api, source: &Arc<Source>, filter: ReceiptFilter, after: ReceiptId) -> Result<ReplayReceiptsOut, Problem> {
+    let started_at = api.now();
+    let mut out = ReplayReceiptsOut::default();
+    let mut after = after;
+    loop {
+        let step = door::replay::replay_many(api, source, filter.clone(), Some(after)).await?;
+        out.accepted += step.accepted;
+        out.duplicate += step.duplicate;
+        out.refused += step.refused;
+        out.skipped += step.skipped;
+        let Some(next) = step.next else {
+            out.done = true;
+            return Ok(out);
+        };
+        let replayed = out.accepted + out.duplicate + out.refused;
+        if replayed >= REPLAYED_PER_CALL_MAX || api.now().since(started_at) >= CALL_MAX {
+            out.iterator = Some(api.public(next));
+            return Ok(out);
         }
-    }
-}
-
-impl ReplayReceiptsOut {
-    async fn try_again(&mut self, api: &Api, source: &Source, id: ReceiptId) -> Result<(), Problem> {
-        // Forgotten since it was listed.
-        let Some(receipt) = api.store.receipt(source.id, id).await? else { return Ok(()) };
-        if matches!(receipt.request.body, ReceivedBody::NotKept { .. }) {
-            self.not_kept += 1;
-            return Ok(());
-        }
-        let replayed: Receipt = door::replay(api, source, &receipt).await?;
-        self.replayed += 1;
-        *match replayed.verdict.kind() {
-            VerdictKind::Accepted => &mut self.accepted,
-            VerdictKind::Duplicate => &mut self.duplicate,
-            VerdictKind::Handshake => &mut self.handshake,
-            VerdictKind::Quarantined => &mut self.quarantined,
-            VerdictKind::Rejected => &mut self.rejected,
-        } += 1;
-        Ok(())
+        after = next;
     }
 }

@@ -217,9 +217,9 @@ async fn create_from(api: &Api, org: &OrgId, new: NewSource, mode: Mode) -> Resu
         created_at: now,
         updated_at: now,
     };
-    check_as_a_whole(&source)?;
+    let source = check_as_a_whole(source)?;
     if mode == Mode::Do {
-        api.store.create_source(source.clone(), made).await?;
+        api.store.create_source(Source::clone(&source), made).await?;
     }
     Ok(IngestSourceOut::new(api, &source))
 }
@@ -229,13 +229,13 @@ async fn create_from(api: &Api, org: &OrgId, new: NewSource, mode: Mode) -> Resu
 async fn change_source(api: &Api, source: &Arc<Source>, change: SourceChange, mode: Mode) -> Result<IngestSourceOut, Problem> {
     let mut changed = Source::clone(source);
     change.clone().write_to(&mut changed);
-    check_as_a_whole(&changed)?;
     let now = api.now();
     if changed == **source {
         return Ok(IngestSourceOut::new(api, source));
     }
+    changed.updated_at = now;
+    let changed = check_as_a_whole(changed)?;
     if mode == Mode::Pretend {
-        changed.updated_at = now;
         return Ok(IngestSourceOut::new(api, &changed));
     }
     let write = Box::new(move |source: &mut Source| {
@@ -248,8 +248,10 @@ async fn change_source(api: &Api, source: &Arc<Source>, change: SourceChange, mo
 }
 
 /// What shows only when all fields are seen together: paths and templates, and what depends on the type.
-fn check_as_a_whole(source: &Source) -> Result<(), Problem> {
-    PreparedSource::new(source).map(drop).map_err(|mistake| Problem::body(&mistake.field, mistake.rule))
+fn check_as_a_whole(source: Source) -> Result<Arc<Source>, Problem> {
+    let source = Arc::new(source);
+    PreparedSource::new(&source).map_err(|mistake| Problem::body(&mistake.field, mistake.rule))?;
+    Ok(source)
 }
 
 impl IngestSourceOut {

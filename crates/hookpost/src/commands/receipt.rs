@@ -135,7 +135,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// In the order in which they are printed.
-const OUTCOMES: [&str; 6] = ["accepted", "duplicate", "handshake", "quarantined", "rejected", "notKept"];
+const OUTCOMES: [&str; 4] = ["accepted", "duplicate", "refused", "skipped"];
 
 pub(crate) fn run(args: &ReceiptArgs, environment: &Environment) -> anyhow::Result<()> {
     let client = Client::new(&args.client, environment)?;
@@ -181,10 +181,8 @@ pub(crate) fn run(args: &ReceiptArgs, environment: &Environment) -> anyhow::Resu
 fn replay_all(client: &Client, source: &str, mut body: Value, json: bool) -> anyhow::Result<()> {
     let path = ingest_path("/source/{}/receipt/replay", &[source]);
     let mut sums = [0; OUTCOMES.len()];
-    let mut replayed = 0;
     loop {
         let answer = client.post(&path, &body)?;
-        replayed += answer["replayed"].as_u64().unwrap_or_default();
         for (sum, outcome) in sums.iter_mut().zip(OUTCOMES) {
             *sum += answer[outcome].as_u64().unwrap_or_default();
         }
@@ -192,17 +190,14 @@ fn replay_all(client: &Client, source: &str, mut body: Value, json: bool) -> any
             break;
         }
         body["iterator"] = answer["iterator"].clone();
-        eprintln!("{}", console::style(format!("{replayed} replayed …")).dim().for_stderr());
+        eprintln!("{}", console::style(format!("{} replayed …", sums.iter().sum::<u64>())).dim().for_stderr());
     }
     if json {
-        let mut all: Map<String, Value> = OUTCOMES.iter().zip(sums).map(|(outcome, sum)| ((*outcome).to_owned(), sum.into())).collect();
-        all.insert("replayed".to_owned(), replayed.into());
+        let all: Map<String, Value> = OUTCOMES.iter().zip(sums).map(|(outcome, sum)| ((*outcome).to_owned(), sum.into())).collect();
         return Ok(output::print_json(&Value::Object(all))?);
     }
-    let parts = OUTCOMES.iter().zip(sums).filter(|(_, sum)| *sum > 0);
-    let parts: Vec<String> = parts.map(|(outcome, sum)| format!("{sum} {}", outcome.replace("notKept", "without a body"))).collect();
-    let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-    Ok(output::print_line(format_args!("{replayed} replayed{parts}"))?)
+    let parts: Vec<String> = OUTCOMES.iter().zip(sums).map(|(outcome, sum)| format!("{sum} {outcome}")).collect();
+    Ok(output::print_line(parts.join(", "))?)
 }
 
 /// The body stands below the rest, as it came where it is text.

@@ -4,7 +4,7 @@
 use crate::clock::{Future, Unit};
 use crate::encoding::Encoding::{Base64, Base64UrlPadded, HexLower};
 use crate::handshake::Ritual;
-use crate::keys::{Algorithm, Asymmetric, Hash::Sha256, SecretForm};
+use crate::keys::{Asymmetric, Hash::Sha256, SecretForm};
 use crate::provider::{Provider, Scheme};
 use crate::schemes::Rule;
 use crate::schemes::signed::Signed;
@@ -89,7 +89,7 @@ pub(super) const ORUM_IO: Provider = Provider {
     display_name: "Orum",
     documentation: "https://docs.orum.io/reference/secure-webhooks",
     schemes: &[
-        Scheme::new("rsa", Rule::Signed(Signed::hmac(Sha256, "header:signature", Base64).algorithm(Algorithm::Public(Asymmetric::Rsa(Sha256))).text("{body}{$.created_at}"))).event("", "$.event_type"),
+        Scheme::new("rsa", Rule::Signed(Signed::public(Asymmetric::Rsa(Sha256), "header:signature", Base64).text("{body}{$.created_at}"))).event("", "$.event_type"),
     ],
     ritual: Ritual::None,
 };
@@ -141,7 +141,7 @@ pub(super) const TELNYX: Provider = Provider {
     display_name: "Telnyx",
     documentation: "https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks",
     schemes: &[
-        Scheme::new("ed25519", Rule::Signed(Signed::hmac(Sha256, "header:telnyx-signature-ed25519", Base64).algorithm(Algorithm::Public(Asymmetric::Ed25519)).secret(SecretForm::Base64).text("{timestamp}|{body}").time("header:telnyx-timestamp", Unit::Seconds, Some(300), Future::Within))).event("$.data.id", "$.data.event_type"),
+        Scheme::new("ed25519", Rule::Signed(Signed::public(Asymmetric::Ed25519, "header:telnyx-signature-ed25519", Base64).text("{timestamp}|{body}").time("header:telnyx-timestamp", Unit::Seconds, Some(300), Future::Within))).event("$.data.id", "$.data.event_type"),
     ],
     ritual: Ritual::None,
 };
