@@ -44,27 +44,19 @@ pub enum ReceivedBody {
     /// The payload of the message that was made of it, which has the same bytes.
     InMessage,
     /// Not kept: it was refused before or while it was read, or its retention has ended.
-    NotKept {
-        bytes: u64,
-    },
+    NotKept { bytes: u64 },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// A message was made of it.
-    Accepted {
-        message: MessageId,
-    },
+    Accepted { message: MessageId },
     /// An earlier request made the message already.
-    Duplicate {
-        of: MessageId,
-    },
+    Duplicate { of: MessageId },
     /// The provider made sure that we are who we say.
     Handshake,
     /// It was genuine and is kept here instead of as a message, because it does not fit its schema.
-    Quarantined {
-        detail: String,
-    },
+    Quarantined { detail: String },
     Rejected(Rejection),
 }
 
