@@ -85,6 +85,8 @@ fn api_settings(settings: &Settings, local_url: &str) -> anyhow::Result<ApiSetti
         addresses: address_policy(settings),
         https_only: settings.https_only,
         default_signature: settings.default_signature,
+        public_url: settings.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+        trusted_proxies: settings.trusted_proxies.clone(),
         payload_retention: settings.payload_retention,
         ..ApiSettings::new(TokenSecret::new(secret.0.as_bytes()))
     })

@@ -132,14 +132,6 @@ impl VerifyingKey {
             Self::Public(..) => None,
         }
     }
-
-    pub(crate) fn signature_bytes(&self) -> Option<usize> {
-        match self {
-            Self::Hmac(key) => Some(key.algorithm().digest_algorithm().output_len()),
-            Self::SecretThenText(_) => Some(digest::SHA256_OUTPUT_LEN),
-            Self::Public(..) => None,
-        }
-    }
 }
 
 impl fmt::Debug for VerifyingKey {

@@ -71,6 +71,7 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) public_url: Option<Url>,
     pub(crate) portal_url: Option<Url>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) jwt_secret: Option<Secret>,
     pub(crate) master_key: Option<MasterKey>,
     pub(crate) request_body_bytes_max: usize,
@@ -206,6 +207,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting!("portal_url", "", Text, "The URL that links to the application portal lead to. Default: the public URL.", |s, v| {
         parse::http_url(v).map(|x| s.portal_url = Some(x))
     }),
+    setting!(
+        "trusted_proxies",
+        "",
+        Text,
+        "Networks of the proxies in front of this server, separated by commas: what they say in `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` or in `Forwarded` is believed. Nobody else's is.",
+        |s, v| parse::subnets(v).map(|x| s.trusted_proxies = x)
+    ),
     setting!(
         "jwt_secret",
         "",

@@ -148,7 +148,7 @@ impl Rule {
         match self {
             Self::Signed(rule) => matches!(rule.algorithm, Algorithm::Public(_)),
             Self::Configured(kind) => kind.is_public(),
-            Self::PayPal => true,
+            Self::PayPal | Self::Standard(standard::Standard::V1a) => true,
             _ => false,
         }
     }

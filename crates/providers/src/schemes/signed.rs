@@ -369,7 +369,8 @@ impl super::Check for Check {
         let signed = {
             let request = &request.as_request();
             let timestamp = timestamp.as_ref().map(|(_, text)| text.as_str());
-            let scene = Scene { request, timestamp, elements: &elements.borrowed(), second: SecondText::None };
+            let elements = elements.borrowed();
+            let scene = Scene { request, timestamp, elements: &elements, second: SecondText::None };
             let text = text::assemble(&self.parts, &scene).map_err(|rejection| CannotSign::new(rejection.detail))?;
             let signature = match &self.private_key {
                 Some(key) => key.sign(&text)?,

@@ -101,7 +101,9 @@ pub(super) const DROPBOX: Provider = Provider {
     name: "dropbox",
     display_name: "Dropbox",
     documentation: "https://www.dropbox.com/developers/reference/webhooks",
-    schemes: &[Scheme::new("sha256", Rule::Signed(Signed::hmac(Sha256, "header:X-Dropbox-Signature", HexLower)))],
+    schemes: &[
+        Scheme::new("sha256", Rule::Signed(Signed::hmac(Sha256, "header:X-Dropbox-Signature", HexLower))).event("", "key:*list_folder")
+    ],
     ritual: Ritual::Dropbox,
 };
 

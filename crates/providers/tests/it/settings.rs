@@ -54,7 +54,7 @@ fn says_which_field_and_which_rule() {
         ),
         (
             "generic_hmac",
-            config(Config { header: text("a"), template: text("{body"), ..Config::default() }),
+            config(Config { header: text("a"), template: text("{body}{x"), ..Config::default() }),
             "`config.template` has a `{` without",
         ),
         (

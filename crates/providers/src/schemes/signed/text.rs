@@ -29,10 +29,10 @@ pub(super) enum Part {
 }
 
 /// What there is to put into the holes.
-pub(super) struct Scene<'s, 'a> {
+pub(super) struct Scene<'s, 'a, 'e> {
     pub(super) request: &'s Request<'a>,
     pub(super) timestamp: Option<&'s str>,
-    pub(super) elements: &'s Elements<'s>,
+    pub(super) elements: &'s Elements<'e>,
     pub(super) second: SecondText,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn parse(template: &str, settings: &Settings) -> Result<Vec<Part>, Se
     template::split(template).map_err(refused)?.into_iter().map(part).collect()
 }
 
-pub(super) fn assemble<'s>(parts: &'s [Part], scene: &Scene<'s, '_>) -> Result<Text<'s>, Rejection> {
+pub(super) fn assemble<'s>(parts: &'s [Part], scene: &Scene<'s, '_, '_>) -> Result<Text<'s>, Rejection> {
     let request = scene.request;
     let mut text = Text::new();
     for part in parts {
