@@ -1,7 +1,8 @@
 //! What every request passes, written as one function because the order matters and layers cost: CORS, optional trailing slash, idempotency,
 //! panics, one log event per change.
 //!
-//! Creating a message takes the shortest way through: its handler keeps idempotency in the store's transaction and logs for itself.
+//! Creating a message takes the shortest way through: its handler keeps idempotency in the store's transaction and logs for itself. So do requests at
+//! the doors of sources, which are nobody's API calls.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
@@ -20,6 +21,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use prometheus_client::registry::Registry;
 use tower::ServiceExt;
 
+use crate::door;
 use crate::idempotency;
 use crate::problem::Problem;
 use crate::routes;
@@ -43,6 +45,9 @@ async fn front(State(front): State<Front>, mut request: Request) -> Response {
     let method = request.method().clone();
     let mut response = if let Some(preflight) = preflight_answer(&request) {
         preflight
+    } else if request.uri().path().starts_with(door::PATH) {
+        // Its URL is signed as it stands, and what it answers is the source's to say.
+        unless_panics(door::receive(&front.api, request)).await
     } else {
         if let Some(uri) = without_trailing_slash(request.uri()) {
             *request.uri_mut() = uri;
@@ -53,19 +58,25 @@ async fn front(State(front): State<Front>, mut request: Request) -> Response {
             change(&front, request).await
         }
     };
-    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response.headers_mut().entry(ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(HeaderValue::from_static("*"));
     front.api.metrics.request_ended(&method, response.status(), started);
     response
 }
 
 /// Runs the handler; a panic in it is this request's problem only.
 pub(crate) async fn dispatch(handlers: Router, request: Request) -> Response {
-    match AssertUnwindSafe(handlers.oneshot(request)).catch_unwind().await {
-        Ok(Ok(response)) => response,
-        Ok(Err(never)) => match never {},
-        // The panic hook has printed what happened.
-        Err(_) => Problem::Internal.into_response(),
-    }
+    unless_panics(async {
+        match handlers.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    })
+    .await
+}
+
+async fn unless_panics(answer: impl Future<Output = Response>) -> Response {
+    // The panic hook has printed what happened.
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Problem::Internal.into_response())
 }
 
 /// A request that may change something: runs once per idempotency key, and leaves one event in the log.

@@ -1,16 +1,18 @@
 //! The HTTP API: one route table, one way to write a handler.
 //!
-//! [`router`] makes everything that a server answers: the management API under `/api/v1`, its description, a readable page at `/docs`, health and
-//! `/metrics`. A handler is five moves: extract, parse, call, map, answer; `v1/mod.rs` shows how to add one.
+//! [`router`] makes everything that a server answers: the management API under `/api/v1` and `/ingest/api/v1`, the doors of sources under `/in`, the
+//! description, a readable page at `/docs`, health and `/metrics`. A handler is five moves: extract, parse, call, map, answer; `v1/mod.rs` shows how to add one.
 //!
 //! Nothing here decides what happens to messages: that is `hookpost-domain`'s, kept by the store and carried out by the engine. No error leaves
 //! as anything but JSON, and none of the crate's answers carries a secret that was not asked for.
 
 mod auth;
 mod docs_page;
+mod door;
 mod extract;
 mod front;
 mod idempotency;
+mod ingest;
 mod metrics;
 mod openapi;
 mod page;
@@ -27,6 +29,7 @@ mod tests;
 
 pub use auth::api_key::{NewApiKey, new_api_key};
 pub use auth::token::{TokenSecret, org_token};
+pub use door::PeerAddress;
 pub use front::router;
 pub use metrics::ApiMetrics;
 pub use openapi::document as openapi_document;

@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
+use crate::door::DoorMetrics;
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -26,6 +27,7 @@ pub struct ApiMetrics {
     pub(crate) messages_accepted: Counter,
     pub(crate) messages_repeated: Counter,
     pub(crate) accept_seconds: Histogram,
+    pub(crate) door: DoorMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,7 +67,7 @@ impl From<&Method> for MethodName {
 }
 
 /// From a quarter of a millisecond to eight seconds.
-fn latency_histogram() -> Histogram {
+pub(crate) fn latency_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.000_25, 2.0, 16))
 }
 
@@ -81,6 +83,7 @@ impl Default for ApiMetrics {
             messages_accepted: Counter::default(),
             messages_repeated: Counter::default(),
             accept_seconds: latency_histogram(),
+            door: DoorMetrics::default(),
         }
     }
 }
@@ -101,6 +104,7 @@ impl ApiMetrics {
             metrics.messages_repeated.clone(),
         );
         registry.register("hookpost_accept_duration_seconds", "From calling the store to the fsync", metrics.accept_seconds.clone());
+        metrics.door.register(registry);
         metrics
     }
 

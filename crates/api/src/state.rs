@@ -10,10 +10,12 @@ use hookpost_domain::secret::SignatureKind;
 use hookpost_domain::{Clock, Entropy, Timestamp, limits};
 use hookpost_engine::Engine;
 use hookpost_store::SharedStore;
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::token::{TokenCache, TokenSecret};
+use crate::door::Door;
 use crate::idempotency::InFlight;
 use crate::metrics::ApiMetrics;
 
@@ -36,6 +38,8 @@ pub struct ApiState {
 pub struct ApiSettings {
     /// Signs and verifies tokens (`HOOKPOST_JWT_SECRET`).
     pub token_secret: TokenSecret,
+    /// Under which clients reach this server, without a slash at its end; the URLs of sources begin with it.
+    pub public_url: String,
     /// Where people reach the portal; its links get the token in their fragment.
     pub portal_url: String,
     pub request_body_bytes_max: usize,
@@ -44,6 +48,10 @@ pub struct ApiSettings {
     /// Refuses endpoints without TLS.
     pub https_only: bool,
     pub default_signature: SignatureKind,
+    /// Where clients reach this server, without a slash at its end; where it is not said, what they write as host.
+    pub public_url: Option<String>,
+    /// Proxies whose `X-Forwarded-*` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long payloads are kept when a message does not say.
     pub payload_retention: Duration,
 }
@@ -52,11 +60,14 @@ impl ApiSettings {
     pub fn new(token_secret: TokenSecret) -> Self {
         Self {
             token_secret,
+            public_url: "http://127.0.0.1:8071".to_owned(),
             portal_url: "http://127.0.0.1:8071/portal".to_owned(),
             request_body_bytes_max: limits::REQUEST_BODY_BYTES_MAX,
             addresses: AddressPolicy::default(),
             https_only: false,
             default_signature: SignatureKind::default(),
+            public_url: None,
+            trusted_proxies: Vec::new(),
             payload_retention: limits::PAYLOAD_RETENTION_DEFAULT,
         }
     }
@@ -71,11 +82,13 @@ pub(crate) struct Inner {
     lent: ApiState,
     pub(crate) tokens: TokenCache,
     pub(crate) in_flight: InFlight,
+    pub(crate) door: Door,
 }
 
 impl Api {
     pub(crate) fn new(lent: ApiState) -> Self {
-        Self(Arc::new(Inner { lent, tokens: TokenCache::new(), in_flight: InFlight::default() }))
+        let door = Door::new(lent.settings.request_body_bytes_max);
+        Self(Arc::new(Inner { lent, tokens: TokenCache::new(), in_flight: InFlight::default(), door }))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

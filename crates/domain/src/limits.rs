@@ -66,6 +66,8 @@ pub const SOURCE_ANSWER_DEADLINE: Duration = Duration::from_secs(1);
 pub const SOURCE_BODY_READ_MAX: Duration = Duration::from_secs(10);
 pub const SOURCE_HEADERS_MAX: usize = 100;
 pub const SOURCE_HEADERS_BYTES_MAX: usize = 64 << 10;
+/// How much of a body that was refused is read and thrown away beside the answer.
+pub const SOURCE_BODY_BYTES_DRAINED_MAX: usize = 256 << 20;
 /// How large a body may become by taking off its encoding, or as large as it came.
 pub const SOURCE_BODY_BYTES_DECODED_MAX: usize = 4 << 20;
 /// Requests of one source that are worked on at the same time, where it does not say.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    app, attempt, backup, endpoint, event_type, key, message, migrate, move_data, providers, send, sign, tail, task, token, verify, why,
+    app, apply, attempt, backup, endpoint, event_type, key, message, migrate, move_data, providers, receipt, send, sign, source, tail,
+    task, token, verify, why,
 };
 use crate::config::{Form, SETTINGS};
 use crate::failure::EXIT_CODES;
@@ -72,6 +73,18 @@ Examples:
 
     /// Attempts: the tries at delivering messages
     Attempt(attempt::AttemptArgs),
+
+    /// Sources: verified doors for the webhooks that others send to you
+    Source(source::SourceArgs),
+
+    /// Receipts: the requests that arrived at a source, and what was made of them
+    Receipt(receipt::ReceiptArgs),
+
+    /// Make the sources and their endpoints as a file describes them
+    Apply(apply::ApplyArgs),
+
+    /// Say what `apply` would do, and do nothing
+    Plan(apply::PlanArgs),
 
     /// Background tasks: the replays and recoveries under way
     Task(task::TaskArgs),
@@ -231,7 +244,13 @@ fn value_name(setting: &str) -> &'static str {
         "data_dir" => "DIRECTORY",
         "node_name" => "NAME",
         name if name.ends_with("_url") || name == "proxy" || name == "database" => "URL",
-        "disable_endpoint_after" | "request_timeout" | "retention" | "payload_retention" | "circuit_window" | "lease" => "DURATION",
+        "disable_endpoint_after"
+        | "request_timeout"
+        | "retention"
+        | "payload_retention"
+        | "receipt_retention"
+        | "circuit_window"
+        | "lease" => "DURATION",
         name if name.contains("cool_down") || name.starts_with("shutdown_") || name.ends_with("_every") => "DURATION",
         name if name.ends_with("_max") || name.ends_with("_kept") || name == "circuit_failures" || name == "lane_concurrency" => "NUMBER",
         _ => "VALUE",

@@ -75,16 +75,18 @@ fn address_policy(settings: &Settings) -> AddressPolicy {
 }
 
 fn api_settings(settings: &Settings, local_url: &str) -> anyhow::Result<ApiSettings> {
-    let public_url = settings.public_url.as_ref().map_or_else(|| local_url.to_owned(), ToString::to_string);
-    let portal_url =
-        settings.portal_url.as_ref().map_or_else(|| format!("{}/portal", public_url.trim_end_matches('/')), ToString::to_string);
+    let public_url = settings.public_url.as_ref().map_or(local_url, |url| url.as_str()).trim_end_matches('/').to_owned();
+    let portal_url = settings.portal_url.as_ref().map_or_else(|| format!("{public_url}/portal"), ToString::to_string);
     let secret = secrets::jwt_secret(settings)?;
     Ok(ApiSettings {
+        public_url,
         portal_url,
         request_body_bytes_max: settings.request_body_bytes_max,
         addresses: address_policy(settings),
         https_only: settings.https_only,
         default_signature: settings.default_signature,
+        public_url: settings.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+        trusted_proxies: settings.trusted_proxies.clone(),
         payload_retention: settings.payload_retention,
         ..ApiSettings::new(TokenSecret::new(secret.0.as_bytes()))
     })

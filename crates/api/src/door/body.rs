@@ -5,15 +5,40 @@ use bytes::{Bytes, BytesMut};
 use hookpost_domain::limits;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
-use http_body_util::BodyExt;
+use http_body::Body as _;
+use http_body_util::{BodyExt, Limited};
 
 use super::limits::Held;
 use super::refusal::Refusal;
+use crate::state::Api;
 
 /// What is refused before a byte of the body is read.
 pub(super) fn check_announced(headers: &HeaderMap, bytes_max: usize) -> Result<(), Refusal> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > bytes_max as u64) { Err(Refusal::body_too_large(bytes_max)) } else { Ok(()) }
+}
+
+/// What a server in front of us takes, and no provider needs, is too much to keep.
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers.len() > limits::SOURCE_HEADERS_MAX || bytes > limits::SOURCE_HEADERS_BYTES_MAX {
+        let (count_max, bytes_max) = (limits::SOURCE_HEADERS_MAX, limits::SOURCE_HEADERS_BYTES_MAX);
+        return Err(Refusal::headers_too_large(format!("A request may have {count_max} headers of together {bytes_max} bytes.")));
+    }
+    Ok(())
+}
+
+/// Reads on beside the answer, within bounds, and keeps nothing. Most clients look for the answer only after they have sent everything: if the
+/// connection closed under them they would see it broken.
+pub(super) fn throw_away(api: &Api, body: Body) {
+    if body.is_end_stream() {
+        return;
+    }
+    api.tasks.spawn(async move {
+        let mut body = Limited::new(body, limits::SOURCE_BODY_BYTES_DRAINED_MAX);
+        let to_its_end = async { while let Some(Ok(_)) = body.frame().await {} };
+        let _ = tokio::time::timeout(limits::REQUEST_BODY_DRAIN_MAX, to_its_end).await;
+    });
 }
 
 pub(super) async fn read(body: &mut Body, bytes_max: usize, held: &mut Held) -> Result<Bytes, Refusal> {

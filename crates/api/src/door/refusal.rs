@@ -106,6 +106,16 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "application_not_found", "The application of this source does not exist any more.")
     }
 
+    /// Its settings changed between the request and now.
+    pub(super) fn handshake_refused() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "handshake_refused", "This source has a secret already, and takes no other from a handshake.")
+    }
+
+    /// Whether the sender is still sending something that is worth reading to its end, so that it hears the answer.
+    pub(super) fn reads_on(&self) -> bool {
+        !matches!(&*self.code, "slow_body" | "incomplete_body")
+    }
+
     /// Whether anything of it is written down: where the store is the trouble, another write would not help.
     pub(super) fn leaves_receipt(&self) -> bool {
         !matches!(&*self.code, "not_found" | "too_slow" | "unavailable")

@@ -71,6 +71,7 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) public_url: Option<Url>,
     pub(crate) portal_url: Option<Url>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) jwt_secret: Option<Secret>,
     pub(crate) master_key: Option<MasterKey>,
     pub(crate) request_body_bytes_max: usize,
@@ -207,6 +208,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         parse::http_url(v).map(|x| s.portal_url = Some(x))
     }),
     setting!(
+        "trusted_proxies",
+        "",
+        Text,
+        "Networks of the proxies in front of this server, separated by commas: what they say in `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` or in `Forwarded` is believed. Nobody else's is.",
+        |s, v| parse::subnets(v).map(|x| s.trusted_proxies = x)
+    ),
+    setting!(
         "jwt_secret",
         "",
         Secret,
@@ -291,6 +299,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Text,
         "How long payloads are kept, unless the message says otherwise; not longer than `retention`.",
         |s, v| parse::positive_duration(v).map(|x| s.payload_retention = x)
+    ),
+    setting!(
+        "receipt_retention",
+        "30d",
+        Text,
+        "How long receipts of sources are kept, whatever became of the requests. The body of one that became a message goes with the payload of that.",
+        |s, v| parse::positive_duration(v).map(|x| s.engine.retention.receipts = x)
     ),
     setting!(
         "circuit_failures",
