@@ -11,8 +11,8 @@ use axum::extract::State;
 use hookpost_domain::application::Metadata;
 use hookpost_domain::id::SourceKind as SourceIdKind;
 use hookpost_domain::source::{SourceKind, SourceTokens};
-use hookpost_domain::{Application, OrgId, Source};
-use hookpost_store::{Order, Reference};
+use hookpost_domain::{Application, OrgId, Source, limits};
+use hookpost_store::{Cursor, Order, PageRequest, Reference};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -177,8 +177,9 @@ pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): P
 
 /// Refuses to let an application go that a source feeds: its webhooks would have nowhere to go, and nobody would be told.
 pub(crate) async fn refuse_fed(api: &Api, application: &Application) -> Result<(), Problem> {
-    let mut page = hookpost_store::PageRequest::first(hookpost_domain::limits::PAGE_ITEMS_MAX, Order::Ascending);
+    let mut cursor = None;
     loop {
+        let page = PageRequest { limit: limits::PAGE_ITEMS_MAX, order: Order::Ascending, cursor };
         let listed = api.store.sources(&application.org, page).await?;
         if let Some(source) = listed.items.iter().find(|source| source.application == application.id) {
             let (name, id) = (&source.name, api.public(source.id));
@@ -186,7 +187,7 @@ pub(crate) async fn refuse_fed(api: &Api, application: &Application) -> Result<(
             return Err(Problem::conflict(format!("The source `{name}` ({id}) feeds this application. Delete the source first; {rest}.")));
         }
         match listed.items.last().filter(|_| !listed.done) {
-            Some(last) => page.cursor = Some(hookpost_store::Cursor::After(last.id)),
+            Some(last) => cursor = Some(Cursor::After(last.id)),
             None => return Ok(()),
         }
     }

@@ -66,5 +66,5 @@ pub(crate) fn generate(api: &Api) -> SourceToken {
 
 /// What is pasted into the settings of a provider.
 pub(crate) fn url(api: &Api, token: &SourceToken) -> String {
-    format!("{}/in/{}", api.settings.public_url, token.0)
+    format!("{}/in/{}", api.settings.doors_url, token.0)
 }

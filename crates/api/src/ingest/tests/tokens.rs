@@ -9,7 +9,7 @@ use crate::testing::TestServer;
 
 #[tokio::test(start_paused = true)]
 async fn a_rotation_gives_another_url_at_most_three_times_in_two_days() {
-    let server = TestServer::with_settings(|settings| settings.public_url = "https://hooks.example.com".to_owned());
+    let server = TestServer::with_settings(|settings| settings.doors_url = "https://hooks.example.com".to_owned());
     let source = server.source(json!({ "uid": "door" })).await;
     let rotate = format!("{}/token/rotate", at("door"));
     let mut urls = vec![source["ingestUrl"].clone()];
