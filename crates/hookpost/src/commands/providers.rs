@@ -122,18 +122,29 @@ fn in_full(provider: &Provider) -> String {
 
 fn example(scheme: &Scheme) -> String {
     let flag = |field: &&str| match *field {
-        "secret" if scheme.signs_with_private_key() => " --public-key key.pem".to_owned(),
+        "secret" if holds_public_key(scheme) => " --public-key key.pem".to_owned(),
         "certificates" => " --certificate certificate.pem".to_owned(),
         field if field.starts_with("config.") => format!(" --config '{{\"{}\": …}}'", &field["config.".len()..]),
         field => format!(" --{} …", field.replace('_', "-")),
     };
-    scheme.needs().iter().map(flag).collect()
+    let certificate = ["certificates"].into_iter().filter(|field| uses_certificates(scheme) && !scheme.needs().contains(field));
+    scheme.needs().iter().copied().chain(certificate).map(|field| flag(&field)).collect()
+}
+
+/// Whether the secret is none: anyone may know it.
+fn holds_public_key(scheme: &Scheme) -> bool {
+    scheme.signs_with_private_key() && !uses_certificates(scheme)
+}
+
+fn uses_certificates(scheme: &Scheme) -> bool {
+    scheme.needs().iter().chain(scheme.takes()).any(|field| *field == "certificates")
 }
 
 /// A setting and what belongs into it.
 fn explained(field: &str, scheme: &Scheme) -> String {
     let meaning = match field {
-        "secret" if scheme.signs_with_private_key() => "the public key that the provider shows, as it is shown",
+        "secret" if holds_public_key(scheme) => "the public key that the provider shows, as it is shown",
+        "secret" if uses_certificates(scheme) => "the id that the provider gave to the webhook",
         "secret" => "the secret or token that the provider shows or asks for, as it is written there",
         "secret_secondary" => "a second secret that is valid at the same time",
         "secrets" => "further secrets that are valid too, during a rotation",

@@ -20,17 +20,17 @@ use crate::outside::{SystemClock, SystemEntropy};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  hookpost sign --provider github --secret … --body event.json -H 'X-GitHub-Event: push'
+  hookpost sign --provider github --secret … -H 'X-GitHub-Event: push' --body event.json
   hookpost sign --provider stripe --secret whsec_… --body event.json --curl http://127.0.0.1:8071/in/… | sh
   hookpost sign --provider discord --public-key key.hex --private-key seed.hex --body event.json
   hookpost sign --json < unsigned.jsonl | hookpost verify --json
 
-Prints the request line and headers, and the body where signing changes it. Where the receiver has a public key only,
---private-key is the other half.
+Prints the request line and headers, and the body where signing changes it. Where the receiver has a
+public key only, --private-key is the other half.
 
-Without --provider, --json reads a request with the settings of its receiver from each line of the standard input, as
-`hookpost verify --json` does, and prints the line with the signed request in it. Of the fields `event_id` is the id to sign
-with, and `private_key` is not printed again.")]
+Without --provider, --json reads a request with the settings of its receiver from each line of the
+standard input, as `hookpost verify --json` does, and prints the line with the signed request in it.
+`event_id` is the id to sign with; `private_key` is not printed again.")]
 pub(crate) struct SignArgs {
     #[command(flatten)]
     incoming: IncomingArgs,
@@ -87,7 +87,8 @@ fn sign_line(line: &[u8]) -> Result<Value, LineError> {
         fields.extend(settings);
     }
     fields.extend(request_fields(&signed));
-    fields.insert("now".to_owned(), (now.unix_ms() as f64 / 1000.0).into());
+    let is_whole = now.unix_ms().is_multiple_of(1000);
+    fields.insert("now".to_owned(), if is_whole { now.unix_seconds().into() } else { (now.unix_ms() as f64 / 1000.0).into() });
     Ok(Value::Object(fields))
 }
 

@@ -20,19 +20,21 @@ use crate::outside::SystemClock;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  hookpost verify --provider stripe --secret whsec_… --header 'Stripe-Signature: t=…,v1=…' --body event.json
-  curl -s … | hookpost verify --provider github --secret-file secret -H 'X-Hub-Signature-256: sha256=…' --body -
-  hookpost verify --provider twilio --secret … --url 'https://example.com/in?a=b' -H 'X-Twilio-Signature: …' --body form
+  hookpost verify --provider stripe --secret whsec_… -H 'Stripe-Signature: t=…,v1=…' --body event.json
+  hookpost verify --provider twilio --secret … --url 'https://example.com/in?a=b' \\
+      -H 'X-Twilio-Signature: …' -H 'Content-Type: application/x-www-form-urlencoded' --body form
   hookpost verify --json < requests.jsonl
 
 Ends with 0 if the request is believed, else with 1, and says what is wrong with it.
 
-Without --provider, --json reads a request with the settings of its receiver from each line of the standard input:
-  {\"provider\": \"github\", \"secret\": \"…\", \"method\": \"POST\", \"url\": \"…\", \"headers\": {\"…\": \"…\"},
-   \"body_base64\": \"…\", \"now\": 1767323045}
+Without --provider, --json reads a request with the settings of its receiver from each line of the
+standard input:
+  {\"provider\": \"github\", \"secret\": \"…\", \"method\": \"POST\", \"url\": \"…\",
+   \"headers\": {\"…\": \"…\"}, \"body_base64\": \"…\", \"now\": 1767323045}
 and prints a line for each:
-  {\"valid\": true, \"code\": \"valid\", \"event_id\": \"…\", \"event_type\": \"…\", \"hint\": null, \"response\": null}
-Settings have the names of the flags with _ for -, and `secrets`, `certificates` and `allowed_origins` hold several.")]
+  {\"valid\":true,\"code\":\"valid\",\"event_id\":\"…\",\"event_type\":\"…\",\"hint\":null,\"response\":null}
+Settings have the names of the flags with _ for -; `secrets`, `certificates` and `allowed_origins`
+hold several.")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     incoming: IncomingArgs,

@@ -41,7 +41,7 @@ pub(crate) struct IncomingArgs {
     pub(crate) now: Option<Timestamp>,
 
     /// The secret, token or `user:password` as the provider shows it; repeated while several are valid
-    #[arg(long = "secret", value_name = "SECRET", help_heading = "The receiver", hide_env_values = true)]
+    #[arg(long = "secret", value_name = "SECRET", help_heading = "The receiver")]
     pub(crate) secrets: Vec<String>,
     /// The same from a file, so that it is not seen in the list of processes
     #[arg(long, value_name = "FILE", help_heading = "The receiver")]
