@@ -1,6 +1,8 @@
 //! A whole server without a socket: the router over the memory store, an engine whose deliveries go to a receiver in memory, and time that
 //! passes only when everything waits for it (use `#[tokio::test(start_paused = true)]`).
 
+mod held_store;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use self::held_store::HeldStore;
 use crate::auth::portal::{self, NewSession};
 use crate::state::Api;
 use crate::{ApiMetrics, ApiSettings, ApiState, TokenSecret, org_token};
@@ -93,7 +96,8 @@ impl Transport for Receiver {
 
 pub(crate) struct TestServer {
     router: Router,
-    api: Api,
+    pub(crate) api: Api,
+    store: Arc<HeldStore>,
     pub(crate) receiver: Arc<Receiver>,
     pub(crate) stopping: CancellationToken,
     shutdown: CancellationToken,
@@ -109,7 +113,8 @@ impl TestServer {
 
     pub(crate) fn with_settings(change: impl FnOnce(&mut ApiSettings)) -> Self {
         let (sender, ready) = tokio::sync::mpsc::channel(64);
-        let store: SharedStore = Arc::new(MemoryStore::new(PublicIds::new([7; 16]), sender));
+        let held = Arc::new(HeldStore::new(MemoryStore::new(PublicIds::new([7; 16]), sender)));
+        let store: SharedStore = Arc::clone(&held) as SharedStore;
         let clock: Arc<dyn Clock> = Arc::new(PausedClock(Instant::now()));
         let entropy: Arc<dyn Entropy> = Arc::new(Counting::default());
         let receiver = Arc::new(Receiver::default());
@@ -141,7 +146,12 @@ impl TestServer {
         let mut tasks = JoinSet::new();
         tasks.spawn(engine.run(ready, None, shutdown.clone()));
         let router = crate::router(state.clone(), Arc::new(registry));
-        Self { router, api: Api::new(state), receiver, stopping, shutdown, engine: tasks, token }
+        Self { router, api: Api::new(state), store: held, receiver, stopping, shutdown, engine: tasks, token }
+    }
+
+    /// While it is held, the store does not answer who wants something written.
+    pub(crate) fn hold_store(&self, held: bool) {
+        self.store.hold(held);
     }
 
     /// The same server for another tenant.

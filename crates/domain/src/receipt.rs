@@ -22,6 +22,8 @@ pub struct Receipt {
     /// As the provider names them.
     pub event_id: Option<String>,
     pub event_type: Option<String>,
+    /// Why it is not believed, where its source takes it all the same.
+    pub unverified: Option<Rejection>,
     /// The receipt that this one is a replay of.
     pub replay_of: Option<ReceiptId>,
 }

@@ -220,7 +220,7 @@ const FORBIDDEN_NAMES: &[&str] = &[
 const FORBIDDEN_PREFIXES: &[&str] =
     &["content-", "hookpost-", "svix-", "x-amz-", "x-amzn-", "x-azure-", "x-fd-", "x-gfe", "x-goog-", "x-google", "x-hookpost-", "x-svix-"];
 
-/// Of the payload, whose type and length are said by us, and what only we say.
+/// Of the payload, whose type and length are said by us, and what only we say. (Its encoding is that of the bytes, which go on as they came.)
 const NEVER_FORWARDED_PREFIXES: &[&str] = &["content-", "hookpost-", "svix-", "x-hookpost-", "x-svix-"];
 
 /// Whether a header of a request that came in may go on with the deliveries of its message: nobody outside says what we vouch for, and what belongs to
@@ -230,7 +230,7 @@ pub fn can_be_forwarded(name: &str) -> bool {
     !lower.is_empty()
         && HeaderName::from_bytes(lower.as_bytes()).is_ok()
         && !FORBIDDEN_NAMES.contains(&lower.as_str())
-        && !NEVER_FORWARDED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+        && (lower == "content-encoding" || !NEVER_FORWARDED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)))
 }
 
 /// Refuses header names that Hookpost, HTTP or a cloud's front door owns, and values that are not one line of text.
@@ -336,6 +336,7 @@ mod tests {
             ("Svix-Id", "msg_forged"),
             ("hookpost-attempt", "99"),
             ("content-length", "0"),
+            ("content-encoding", "gzip"),
             ("transfer-encoding", "chunked"),
             ("host", "evil"),
             ("a b", "no name"),
@@ -362,6 +363,7 @@ mod tests {
             ("hookpost-attempt", &["2"]),
             ("hookpost-ordering-key", &["customer 7"]),
             ("content-length", &[]),
+            ("content-encoding", &["gzip"]),
             ("transfer-encoding", &[]),
             ("host", &[]),
             ("x-line", &[]),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hookpost_domain::receipt::{ReceiptTiming, ReceivedRequest, Verdict};
+use hookpost_domain::receipt::{ReceiptTiming, ReceivedRequest, Rejection, Verdict};
 use hookpost_domain::{ApplicationId, MessageContent, MessageId, ReceiptId, SourceId, Timestamp};
 use thiserror::Error;
 
@@ -54,6 +54,8 @@ pub struct NewReceipt {
     pub timing: ReceiptTiming,
     pub event_id: Option<String>,
     pub event_type: Option<String>,
+    /// Why it is not believed, where its source takes it all the same.
+    pub unverified: Option<Rejection>,
     pub replay_of: Option<ReceiptId>,
     pub outcome: NewReceiptOutcome,
 }

@@ -1,7 +1,7 @@
 //! How every store keeps a receipt: what there is to say of a request in one piece, and its body apart, unless that is the payload of a message.
 
 use bytes::Bytes;
-use hookpost_domain::receipt::{ReceiptTiming, ReceivedBody, ReceivedRequest, Verdict};
+use hookpost_domain::receipt::{ReceiptTiming, ReceivedBody, ReceivedRequest, Rejection, Verdict};
 use hookpost_domain::{Receipt, ReceiptId, SourceId, Timestamp};
 
 use crate::{NewReceipt, NewReceiptOutcome};
@@ -42,13 +42,14 @@ pub struct Arrival {
     pub timing: ReceiptTiming,
     pub event_id: Option<String>,
     pub event_type: Option<String>,
+    pub unverified: Option<Rejection>,
     pub replay_of: Option<ReceiptId>,
 }
 
 impl NewReceipt {
     pub fn split(self) -> (Arrival, NewReceiptOutcome) {
-        let Self { source, received_at, request, status_code, timing, event_id, event_type, replay_of, outcome } = self;
-        (Arrival { source, received_at, request, status_code, timing, event_id, event_type, replay_of }, outcome)
+        let Self { source, received_at, request, status_code, timing, event_id, event_type, unverified, replay_of, outcome } = self;
+        (Arrival { source, received_at, request, status_code, timing, event_id, event_type, unverified, replay_of }, outcome)
     }
 }
 
@@ -65,9 +66,9 @@ impl Arrival {
 
     /// As it is read back in a list: without its body.
     pub fn listed(self, id: ReceiptId, verdict: Verdict, body_bytes: u64) -> Receipt {
-        let Self { source, received_at, request, status_code, timing, event_id, event_type, replay_of } = self;
+        let Self { source, received_at, request, status_code, timing, event_id, event_type, unverified, replay_of } = self;
         let request = ReceivedRequest { body: ReceivedBody::NotKept { bytes: body_bytes }, ..request };
-        Receipt { id, source, received_at, request, verdict, status_code, timing, event_id, event_type, replay_of }
+        Receipt { id, source, received_at, request, verdict, status_code, timing, event_id, event_type, unverified, replay_of }
     }
 }
 

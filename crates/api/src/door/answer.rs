@@ -5,7 +5,7 @@ use axum::response::Response;
 use hookpost_domain::source::CustomAnswer;
 use hookpost_domain::{Invalid, MessageId};
 use hookpost_providers::Answer;
-use hookpost_shaping::{Found, Incoming, InvalidRule, JsonPath, RequestVariables, Said, Template, Variables};
+use hookpost_shaping::{Found, InvalidRule, JsonPath, RequestVariables, Said, Template, Variables};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -35,9 +35,14 @@ impl PreparedAnswer {
             _ => Err(InvalidRule::new("answer.status", "must be from 200 to 599")),
         });
         if answer.headers.len() > HEADERS_MAX {
-            return Err(InvalidRule::new("answer.headers", format!("has {} items; at most {HEADERS_MAX} are allowed", answer.headers.len())));
+            return Err(InvalidRule::new(
+                "answer.headers",
+                format!("has {} items; at most {HEADERS_MAX} are allowed", answer.headers.len()),
+            ));
         }
-        let header = |(index, (name, value)): (usize, &(String, String))| header(name, value).map_err(|rule| InvalidRule::new(format!("answer.headers.{index}"), rule));
+        let header = |(index, (name, value)): (usize, &(String, String))| {
+            header(name, value).map_err(|rule| InvalidRule::new(format!("answer.headers.{index}"), rule))
+        };
         let names = [RequestVariables::NAMES, &["message"]].concat();
         let body = answer.body.as_ref().map(|body| Template::parse(body, &names));
         Ok(Self {
@@ -50,7 +55,11 @@ impl PreparedAnswer {
     fn respond(&self, variables: &AnswerVariables<'_>) -> Response {
         // A template that writes too much leaves an empty body: what was promised is kept in any case.
         let body = self.body.as_ref().map(|body| body.render(variables).unwrap_or_default()).unwrap_or_default();
-        let content_type = if matches!(body.trim_start().as_bytes().first(), Some(b'{' | b'[')) { "application/json" } else { "text/plain; charset=utf-8" };
+        let content_type = if matches!(body.trim_start().as_bytes().first(), Some(b'{' | b'[')) {
+            "application/json"
+        } else {
+            "text/plain; charset=utf-8"
+        };
         let has_body = !body.is_empty();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status.unwrap_or(StatusCode::OK);
@@ -75,7 +84,8 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
     if FORBIDDEN.contains(&name) {
         return Err(format!("has the header `{name}`, which HTTP sets itself"));
     }
-    let value = HeaderValue::from_str(value).map_err(|_| format!("has a value for `{name}` that is not one line of visible ASCII characters"))?;
+    let value =
+        HeaderValue::from_str(value).map_err(|_| format!("has a value for `{name}` that is not one line of visible ASCII characters"))?;
     Ok((name, value))
 }
 

@@ -1,5 +1,6 @@
 //! A request at a source, from its head on: whose it is, who sent it, under which URL. Knows nothing of what will become of it.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -21,7 +22,6 @@ use crate::state::Api;
 /// What stands for the token in URLs that are kept.
 pub(super) const TOKEN_PLACEHOLDER: &str = "{token}";
 
-#[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) prepared: Arc<PreparedSource>,
     pub(super) doorway: Arc<Doorway>,
@@ -38,6 +38,13 @@ pub(super) struct Arrival {
     pub(super) replay_of: Option<ReceiptId>,
 }
 
+/// Its headers and its URL hold secrets.
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrival").field("source", &self.source().id).field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
 impl Arrival {
     /// Finds the source of a request by the token in its path.
     pub(super) async fn find(api: &Api, parts: Parts, now: Timestamp) -> Result<Self, Refusal> {
@@ -50,13 +57,23 @@ impl Arrival {
         if prepared.verifier.is_none() {
             return Err(Refusal::no_such_source());
         }
-        let surroundings =
-            Surroundings { trusted_proxies: &api.settings.trusted_proxies, public_url: api.settings.public_url.as_deref() };
+        let surroundings = Surroundings { trusted_proxies: &api.settings.trusted_proxies, public_url: api.settings.public_url.as_deref() };
         let connected = parts.extensions.get::<PeerAddress>().map(|peer| peer.0);
         let mut url = surroundings.origin(connected, &parts.uri, &parts.headers);
         url.push_str(parts.uri.path_and_query().map_or("", |path_and_query| path_and_query.as_str()));
         let peer = surroundings.client(connected, &parts.headers);
-        Ok(Self { prepared, doorway, method: parts.method, url, token, headers: parts.headers, peer, received_at: now, verified_at: now, replay_of: None })
+        Ok(Self {
+            prepared,
+            doorway,
+            method: parts.method,
+            url,
+            token,
+            headers: parts.headers,
+            peer,
+            received_at: now,
+            verified_at: now,
+            replay_of: None,
+        })
     }
 
     pub(super) fn source(&self) -> &Source {

@@ -13,9 +13,8 @@ use super::refusal::Refusal;
 use crate::state::Api;
 
 /// What is refused before a byte of the body is read.
-pub(super) fn check_announced(headers: &HeaderMap, bytes_max: usize) -> Result<(), Refusal> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > bytes_max as u64) { Err(Refusal::body_too_large(bytes_max)) } else { Ok(()) }
+pub(super) fn check_announced(headers: &HeaderMap, body: &Body, bytes_max: usize) -> Result<(), Refusal> {
+    if announced(headers, body) > bytes_max as u64 { Err(Refusal::body_too_large(bytes_max)) } else { Ok(()) }
 }
 
 /// What a server in front of us takes, and no provider needs, is too much to keep.
@@ -39,6 +38,12 @@ pub(super) fn throw_away(api: &Api, body: Body) {
         let to_its_end = async { while let Some(Ok(_)) = body.frame().await {} };
         let _ = tokio::time::timeout(limits::REQUEST_BODY_DRAIN_MAX, to_its_end).await;
     });
+}
+
+/// How long the body says it is; 0 where it does not.
+pub(super) fn announced(headers: &HeaderMap, body: &Body) -> u64 {
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or_else(|| body.size_hint().lower())
 }
 
 pub(super) async fn read(body: &mut Body, bytes_max: usize, held: &mut Held) -> Result<Bytes, Refusal> {

@@ -28,9 +28,9 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use hookpost_domain::{MessageId, ReceiptId};
 use hookpost_domain::limits::{DIAGNOSES_AT_ONCE_MAX, RECEIPTS_WAITING_MAX, SOURCE_ANSWER_DEADLINE};
 use hookpost_domain::receipt::{ReceiptTiming, VerdictKind};
+use hookpost_domain::{MessageId, ReceiptId};
 use hookpost_providers::{Answer, Event};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -71,9 +71,18 @@ impl Door {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It is a message, on disk; `repeated`: it was one before.
-    Message { receipt: ReceiptId, message: MessageId, repeated: bool, event: Event },
+    Message {
+        receipt: ReceiptId,
+        message: MessageId,
+        repeated: bool,
+        event: Event,
+    },
     /// It is a receipt, on disk, because it does not fit its schema.
-    Quarantined { receipt: ReceiptId, detail: String, event: Event },
+    Quarantined {
+        receipt: ReceiptId,
+        detail: String,
+        event: Event,
+    },
     Handshake(Answer),
 }
 
@@ -111,7 +120,10 @@ pub(crate) async fn receive(api: &Api, request: Request) -> Response {
         }
     };
     let timing = ReceiptTiming { read: started.elapsed(), verify: std::time::Duration::ZERO };
-    match tokio::time::timeout(SOURCE_ANSWER_DEADLINE, take_in(api, &arrival, &bytes, timing)).await.unwrap_or_else(|_| Err(Refusal::too_slow())) {
+    match tokio::time::timeout(SOURCE_ANSWER_DEADLINE, take_in(api, &arrival, &bytes, timing))
+        .await
+        .unwrap_or_else(|_| Err(Refusal::too_slow()))
+    {
         Ok(outcome) => {
             api.metrics.door.taken(outcome.verdict(), started);
             answer::respond(api, &arrival, &bytes, &outcome)
@@ -125,7 +137,7 @@ async fn admit(api: &Api, arrival: &Arrival, body: &mut Body, held: &mut Held) -
     let bytes_max = arrival.prepared.body_bytes_max(api.settings.request_body_bytes_max);
     arrival.check_enabled()?;
     body::check_headers(&arrival.headers)?;
-    body::check_announced(&arrival.headers, bytes_max)?;
+    body::check_announced(&arrival.headers, body, bytes_max)?;
     let place = arrival.doorway.usage.enter(&arrival.prepared, arrival.received_at)?;
     let bytes = body::read(body, bytes_max, held).await?;
     Ok((bytes, place))

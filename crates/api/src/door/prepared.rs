@@ -72,9 +72,11 @@ pub(crate) fn provider_of(type_name: &str) -> Option<&'static Provider> {
 }
 
 fn verifier(type_name: &str, settings: &ProviderSettings) -> Result<Verifier, InvalidRule> {
-    let provider = provider_of(type_name).ok_or_else(|| InvalidRule::new("type", format!("is `{type_name}`, which is no known provider")))?;
+    let provider =
+        provider_of(type_name).ok_or_else(|| InvalidRule::new("type", format!("is `{type_name}`, which is no known provider")))?;
     // What serde says of a wrong value would quote it, and it may be a secret.
-    let settings = read_settings(settings).ok_or_else(|| InvalidRule::new("config", "is not the object of settings that providers have"))?;
+    let settings =
+        read_settings(settings).ok_or_else(|| InvalidRule::new("config", "is not the object of settings that providers have"))?;
     Verifier::new(provider, &settings).map_err(|error| InvalidRule::new(format!("config.{}", error.field), error.rule))
 }
 

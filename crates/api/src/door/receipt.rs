@@ -14,15 +14,13 @@ use hookpost_shaping::Mapped;
 use hookpost_store::intake::{NewReceipt, NewReceiptOutcome, Once};
 use hookpost_store::{IdempotencyKey, NewMessage};
 use http::StatusCode;
-use http::header::CONTENT_LENGTH;
-use http_body::Body as _;
 use tokio::time::Instant;
 
 use super::arrival::Arrival;
 use super::limits::Held;
 use super::refusal::Refusal;
 use super::verify::Proof;
-use super::{Outcome, answer, diagnosis, event};
+use super::{Outcome, answer, body, diagnosis, event};
 use crate::state::Api;
 
 /// Routes the message and puts it on disk with its receipt, unless it is there already.
@@ -41,7 +39,9 @@ pub(super) async fn make_message(
     let once = once.map(|once| Once { key: IdempotencyKey(once.hash), window: once.window });
     let outcome = NewReceiptOutcome::Message { message, once: arrival.once_of_replay(once) };
     let status = answer::status(arrival, proof.event.answer.as_ref());
-    let receipt = arrival.receipt(ReceivedBody::InMessage, status, timing, Some(&proof.event), outcome);
+    let mut receipt = arrival.receipt(ReceivedBody::InMessage, status, timing, Some(&proof.event), outcome);
+    let unverified = proof.unverified.is_some();
+    receipt.unverified = proof.unverified;
     let started = Instant::now();
     let received = api.store.receive(receipt, api.now()).await?;
     api.metrics.accept_seconds.observe(started.elapsed().as_secs_f64());
@@ -53,7 +53,7 @@ pub(super) async fn make_message(
         receipt = api.public(received.receipt),
         message = api.public(accepted.id),
         repeated = accepted.repeated,
-        unverified = proof.unverified.is_some(),
+        unverified,
         "a request was taken"
     );
     Ok(Outcome::Message { receipt: received.receipt, message: accepted.id, repeated: accepted.repeated, event: proof.event })
@@ -70,7 +70,8 @@ pub(super) async fn quarantine(
 ) -> Result<Outcome, Refusal> {
     let settled = NewReceiptOutcome::Settled(Verdict::Quarantined { detail: detail.clone() });
     let status = answer::status(arrival, proof.event.answer.as_ref());
-    let receipt = arrival.receipt(ReceivedBody::Bytes(body.clone()), status, timing, Some(&proof.event), settled);
+    let mut receipt = arrival.receipt(ReceivedBody::Bytes(body.clone()), status, timing, Some(&proof.event), settled);
+    receipt.unverified = proof.unverified;
     let received = api.store.receive(receipt, api.now()).await?;
     Ok(Outcome::Quarantined { receipt: received.receipt, detail, event: proof.event })
 }
@@ -88,8 +89,7 @@ pub(super) struct Rejected {
 impl Rejected {
     /// Its body was not read, or not to its end.
     pub(super) fn unread(arrival: Arrival, body: &Body, read: Duration) -> Self {
-        let announced = arrival.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let bytes = announced.or_else(|| body.size_hint().exact()).unwrap_or_default();
+        let bytes = body::announced(&arrival.headers, body);
         let timing = ReceiptTiming { read, verify: Duration::ZERO };
         Self { arrival: Arc::new(arrival), body: ReceivedBody::NotKept { bytes }, timing, _held: None }
     }
@@ -181,6 +181,7 @@ impl Arrival {
             timing,
             event_id: named(event.and_then(|event| event.id.as_ref())),
             event_type: named(event.and_then(|event| event.event_type.as_ref())),
+            unverified: None,
             replay_of: self.replay_of,
             outcome,
         }

@@ -98,7 +98,8 @@ impl Refusal {
 
     /// The store may still do it; the repetition is then a duplicate.
     pub(super) fn too_slow() -> Self {
-        let detail = "The request could not be written down in time; try again later. If it was after all, its repetition makes no second message.";
+        let detail =
+            "The request could not be written down in time; try again later. If it was after all, its repetition makes no second message.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_slow", detail).later(RETRY_AFTER_SOON)
     }
 

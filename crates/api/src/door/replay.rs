@@ -56,7 +56,7 @@ pub(crate) async fn replay(api: &Api, source: &Arc<Source>, receipt: ReceiptId) 
     match take_in_by_any_token(api, &prepared, &doorway, &receipt, &body).await {
         Ok(outcome) => Ok(replayed(outcome)),
         Err((refusal, _)) if !refusal.leaves_receipt() => Err(Problem::Unavailable),
-        Err((refusal, arrival)) => refused(api, arrival, body, refusal).await,
+        Err((refusal, arrival)) => refused(api, *arrival, body, refusal).await,
     }
 }
 
@@ -107,12 +107,12 @@ async fn take_in_by_any_token(
     doorway: &Arc<Doorway>,
     receipt: &Receipt,
     body: &Bytes,
-) -> Result<Outcome, (Refusal, Arrival)> {
+) -> Result<Outcome, (Refusal, Box<Arrival>)> {
     let tokens = &prepared.source.tokens;
     let first = arrival(api, prepared, doorway, receipt, &tokens.current);
     let refusal = match take_in(api, &first, body, ReceiptTiming::default()).await {
         Err(refusal) if refusal.by_scheme.is_some() => refusal,
-        taken => return taken.map_err(|refusal| (refusal, first)),
+        taken => return taken.map_err(|refusal| (refusal, Box::new(first))),
     };
     for (old, _) in &tokens.old {
         let other = arrival(api, prepared, doorway, receipt, old);
@@ -120,7 +120,7 @@ async fn take_in_by_any_token(
             return Ok(outcome);
         }
     }
-    Err((refusal, first))
+    Err((refusal, Box::new(first)))
 }
 
 fn arrival(api: &Api, prepared: &Arc<PreparedSource>, doorway: &Arc<Doorway>, receipt: &Receipt, token: &SourceToken) -> Arrival {
@@ -147,7 +147,7 @@ fn arrival(api: &Api, prepared: &Arc<PreparedSource>, doorway: &Arc<Doorway>, re
     }
 }
 
-/// Of the request itself, however often it was replayed since.
+/// Of the request itself, however often it was replayed since; a receipt is written within moments.
 fn first_received_at(receipt: &Receipt) -> Timestamp {
     receipt.replay_of.map_or(receipt.received_at, ReceiptId::created_at)
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use hookpost_domain::receipt::Rejection;
-use hookpost_providers::{Event, Handshake, Request, Verified};
+use hookpost_providers::{Event, Handshake, Verified};
 use http::header::CONTENT_ENCODING;
 
 use super::arrival::Arrival;
@@ -25,12 +25,16 @@ pub(super) struct Proof {
 
 pub(super) fn verify(api: &Api, arrival: &Arrival, body: &[u8]) -> Result<Believed, Refusal> {
     let Some(verifier) = &arrival.prepared.verifier else { return Err(Refusal::no_such_source()) };
-    let verify = |body: &[u8]| verifier.verify(&Request { body, ..arrival.request(body) }, arrival.verified_at);
+    let verify = |body: &[u8]| verifier.verify(&arrival.request(body), arrival.verified_at);
     let mut verified = verify(body);
-    if arrival.headers.contains_key(CONTENT_ENCODING)
-        && let Cow::Owned(decoded) = arrival.incoming(api, body).decoded()?
-    {
-        verified = better(verified, verify(&decoded));
+    if arrival.headers.contains_key(CONTENT_ENCODING) {
+        match arrival.incoming(api, body).decoded() {
+            Ok(Cow::Owned(decoded)) => verified = better(verified, verify(&decoded)),
+            Ok(Cow::Borrowed(_)) => {}
+            Err(unreadable) if verified.is_ok() => return Err(unreadable.into()),
+            // Whoever sent it is not believed in the first place.
+            Err(_) => {}
+        }
     }
     match verified {
         Ok(Verified::Handshake(handshake)) => Ok(Believed::Handshake(handshake)),

@@ -35,6 +35,7 @@ struct Facts<S, H, R> {
     verify_us: u64,
     event_id: Option<S>,
     event_type: Option<S>,
+    unverified: Option<R>,
     replay_of: Option<RowId>,
 }
 
@@ -46,10 +47,23 @@ struct RejectionFacts<S> {
     hint: Option<S>,
 }
 
+impl<'a> RejectionFacts<&'a str> {
+    fn of(rejection: &'a Rejection) -> Self {
+        Self { code: &rejection.code, detail: &rejection.detail, hint: rejection.hint.as_deref() }
+    }
+}
+
+impl From<RejectionFacts<String>> for Rejection {
+    fn from(facts: RejectionFacts<String>) -> Self {
+        let RejectionFacts { code, detail, hint } = facts;
+        Self { code, detail, hint }
+    }
+}
+
 pub fn encode_receipt(arrival: &Arrival, verdict: &Verdict, body_bytes: u64, into: &mut Vec<u8>) {
     let request = &arrival.request;
     let rejection = match verdict {
-        Verdict::Rejected(Rejection { code, detail, hint }) => Some(RejectionFacts { code: code.as_str(), detail, hint: hint.as_deref() }),
+        Verdict::Rejected(rejection) => Some(RejectionFacts::of(rejection)),
         Verdict::Quarantined { detail } => Some(RejectionFacts { code: "", detail, hint: None }),
         Verdict::Accepted { .. } | Verdict::Duplicate { .. } | Verdict::Handshake => None,
     };
@@ -66,6 +80,7 @@ pub fn encode_receipt(arrival: &Arrival, verdict: &Verdict, body_bytes: u64, int
         verify_us: microseconds(arrival.timing.verify),
         event_id: arrival.event_id.as_deref(),
         event_type: arrival.event_type.as_deref(),
+        unverified: arrival.unverified.as_ref().map(RejectionFacts::of),
         replay_of: arrival.replay_of.map(ReceiptId::row),
     };
     into.clear();
@@ -84,7 +99,7 @@ pub fn decode_receipt(id: ReceiptId, source: SourceId, bytes: &[u8]) -> Result<R
         (VerdictKind::Duplicate, _) => Verdict::Duplicate { of: message()? },
         (VerdictKind::Handshake, _) => Verdict::Handshake,
         (VerdictKind::Quarantined, Some(RejectionFacts { detail, .. })) => Verdict::Quarantined { detail },
-        (VerdictKind::Rejected, Some(RejectionFacts { code, detail, hint })) => Verdict::Rejected(Rejection { code, detail, hint }),
+        (VerdictKind::Rejected, Some(rejection)) => Verdict::Rejected(rejection.into()),
         (VerdictKind::Quarantined | VerdictKind::Rejected, None) => return Err(unreadable("receipt", "it does not say what was wrong")),
     };
     let body = ReceivedBody::NotKept { bytes: facts.body_bytes };
@@ -98,6 +113,7 @@ pub fn decode_receipt(id: ReceiptId, source: SourceId, bytes: &[u8]) -> Result<R
         timing: ReceiptTiming { read: Duration::from_micros(facts.read_us), verify: Duration::from_micros(facts.verify_us) },
         event_id: facts.event_id,
         event_type: facts.event_type,
+        unverified: facts.unverified.map(Rejection::from),
         replay_of: facts.replay_of.map(ReceiptId::from_row),
     })
 }
@@ -132,7 +148,7 @@ mod tests {
             Verdict::Handshake,
             Verdict::Quarantined { detail: "`$.id` is no number".into() },
             Verdict::Rejected(rejection.clone()),
-            Verdict::Rejected(Rejection { hint: None, ..rejection }),
+            Verdict::Rejected(Rejection { hint: None, ..rejection.clone() }),
         ] {
             let new = Arrival {
                 source,
@@ -148,6 +164,7 @@ mod tests {
                 timing: ReceiptTiming { read: Duration::from_micros(7), verify: Duration::from_secs(1) },
                 event_id: Some("evt_1".into()),
                 event_type: None,
+                unverified: Some(rejection.clone()),
                 replay_of: Some(id),
             };
             let mut row = Vec::new();

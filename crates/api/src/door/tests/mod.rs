@@ -94,9 +94,11 @@ impl Doorstep {
         receipts
     }
 
-    /// One word for each receipt: its verdict, or why it was rejected.
+    /// One word for each receipt, in alphabetical order: its verdict, or why it was rejected.
     async fn verdicts(&self) -> Vec<String> {
-        self.receipts().await.iter().map(|receipt| word(&receipt.verdict)).collect()
+        let mut words: Vec<_> = self.receipts().await.iter().map(|receipt| word(&receipt.verdict)).collect();
+        words.sort();
+        words
     }
 
     /// What arrived at the endpoints.
@@ -145,7 +147,8 @@ fn in_door(rest: &str) -> String {
 
 impl Knock {
     fn post(body: impl Into<Vec<u8>>) -> Self {
-        Self { method: Method::POST, path: in_door(""), headers: HeaderMap::new(), body: body.into(), peer: None }.header("host", "localhost")
+        Self { method: Method::POST, path: in_door(""), headers: HeaderMap::new(), body: body.into(), peer: None }
+            .header("host", "localhost")
     }
 
     fn json(body: impl Into<Vec<u8>>) -> Self {
@@ -190,11 +193,9 @@ impl Knock {
         *request.method_mut() = self.method;
         *request.uri_mut() = self.path.parse().unwrap();
         *request.headers_mut() = self.headers;
-        request.extensions_mut().extend(self.peer.map(|peer| {
-            let mut extensions = http::Extensions::new();
-            extensions.insert(PeerAddress(peer));
-            extensions
-        }).unwrap_or_default());
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(PeerAddress(peer));
+        }
         request
     }
 }
