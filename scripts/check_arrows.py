@@ -48,8 +48,9 @@ WRAPPERS: dict[str, tuple[set[str], str]] = {
     "lazy_static": (set(), "no globals: two servers can live in one process"),
 }
 
-# What the domain must not even be able to do: IO, async, clocks, randomness.
-DOMAIN_BANS = {"tokio", "async-trait", "futures-util", "getrandom", "hyper", "http-body-util", "tracing", "parking_lot"}
+# What the crates that only decide must not even be able to do: IO, async, clocks, randomness.
+PURE = {"domain", "providers"}
+PURE_BANS = {"tokio", "async-trait", "futures-util", "getrandom", "hyper", "http-body-util", "tracing", "parking_lot"}
 
 PREFIX = "hookpost-"
 
@@ -76,8 +77,8 @@ def problems(metadata: dict) -> list[str]:
                 continue
             if name in WRAPPERS and crate not in WRAPPERS[name][0]:
                 found.append(f"{crate} uses {name}: {WRAPPERS[name][1]}")
-            if crate == "domain" and name in DOMAIN_BANS:
-                found.append(f"domain uses {name}: no IO, no async, no clock, no randomness in the domain")
+            if crate in PURE and name in PURE_BANS:
+                found.append(f"{crate} uses {name}: no IO, no async, no clock, no randomness in a crate that only decides")
     return found
 
 

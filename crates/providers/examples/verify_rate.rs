@@ -1,5 +1,7 @@
 //! How many requests a second one core verifies: HMAC-SHA256 over 1 KiB, with event id and type (GitHub and Stripe).
 //!
+//! The best of many short rounds is taken, because other processes take the core away in the others.
+//!
 //!     cargo run --release --package hookpost-providers --example verify_rate
 
 use std::hint::black_box;
@@ -8,7 +10,8 @@ use hookpost_domain::time::Timestamp;
 use hookpost_providers::{Settings, UnsignedRequest, Verifier, provider};
 use http::{HeaderMap, HeaderValue};
 
-const ROUNDS: u32 = 400_000;
+const ROUNDS: u32 = 100;
+const VERIFICATIONS: u32 = 5_000;
 const BODY_BYTES: usize = 1024;
 
 fn main() {
@@ -31,9 +34,12 @@ fn rate(name: &str) -> f64 {
     let signed = verifier.sign(&unsigned, "a-delivery", now).expect("can be signed");
     let request = signed.as_request();
 
-    let start = std::time::Instant::now();
-    for _ in 0..ROUNDS {
-        black_box(verifier.verify(black_box(&request), now)).expect("verifies");
-    }
-    f64::from(ROUNDS) / start.elapsed().as_secs_f64()
+    let round = || {
+        let start = std::time::Instant::now();
+        for _ in 0..VERIFICATIONS {
+            black_box(verifier.verify(black_box(&request), now)).expect("verifies");
+        }
+        f64::from(VERIFICATIONS) / start.elapsed().as_secs_f64()
+    };
+    (0..ROUNDS).map(|_| round()).fold(0.0, f64::max)
 }

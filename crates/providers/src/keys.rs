@@ -38,7 +38,9 @@ pub(crate) enum Asymmetric {
     EcdsaP256Fixed,
     EcdsaP384Fixed,
     Rsa(Hash),
-    RsaPss(Hash),
+    RsaPss256,
+    RsaPss384,
+    RsaPss512,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,13 +76,7 @@ pub(crate) enum VerifyingKey {
 pub(crate) enum PrivateKey {
     Ed25519(Arc<Ed25519KeyPair>),
     Ecdsa(Arc<EcdsaKeyPair>),
-    Rsa(Arc<RsaKeyPair>, Hash, Padding),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Padding {
-    Pkcs1,
-    Pss,
+    Rsa(Arc<RsaKeyPair>, &'static dyn signature::RsaEncoding),
 }
 
 impl VerifyingKey {
@@ -147,11 +143,10 @@ impl PrivateKey {
             SettingsError::new("private_key", format!("must be {kind}"))
         };
         let text = text.trim();
-        let key = match asymmetric {
-            Asymmetric::Ed25519 => ed25519_pair(text).map(|pair| Self::Ed25519(Arc::new(pair))),
-            Asymmetric::Rsa(hash) => rsa_pair(text).map(|pair| Self::Rsa(Arc::new(pair), hash, Padding::Pkcs1)),
-            Asymmetric::RsaPss(hash) => rsa_pair(text).map(|pair| Self::Rsa(Arc::new(pair), hash, Padding::Pss)),
-            ecdsa => ecdsa_pair(ecdsa, text).map(|pair| Self::Ecdsa(Arc::new(pair))),
+        let key = match asymmetric.key_kind() {
+            KeyKind::Ed25519 => ed25519_pair(text).map(|pair| Self::Ed25519(Arc::new(pair))),
+            KeyKind::Rsa => rsa_pair(text).zip(asymmetric.rsa_encoding()).map(|(pair, encoding)| Self::Rsa(Arc::new(pair), encoding)),
+            KeyKind::P256 | KeyKind::P384 => ecdsa_pair(asymmetric, text).map(|pair| Self::Ecdsa(Arc::new(pair))),
         };
         key.ok_or_else(refused)
     }
@@ -162,12 +157,9 @@ impl PrivateKey {
         match self {
             Self::Ed25519(pair) => Ok(pair.sign(&text).as_ref().to_vec()),
             Self::Ecdsa(pair) => Ok(pair.sign(&SystemRandom::new(), &text).map_err(|_| failed())?.as_ref().to_vec()),
-            Self::Rsa(pair, hash, padding) => {
-                let encoding = rsa_encoding(*hash, *padding).ok_or_else(|| {
-                    CannotSign::new("RSA signatures over SHA-1 are verified for those who still send them, and no longer made.")
-                })?;
+            Self::Rsa(pair, encoding) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
-                pair.sign(encoding, &SystemRandom::new(), &text, &mut signature).map_err(|_| failed())?;
+                pair.sign(*encoding, &SystemRandom::new(), &text, &mut signature).map_err(|_| failed())?;
                 Ok(signature)
             }
         }
@@ -207,8 +199,21 @@ impl Asymmetric {
             Self::Ed25519 => KeyKind::Ed25519,
             Self::EcdsaP256 | Self::EcdsaP256Fixed => KeyKind::P256,
             Self::EcdsaP384 | Self::EcdsaP384Fixed => KeyKind::P384,
-            Self::Rsa(_) | Self::RsaPss(_) => KeyKind::Rsa,
+            Self::Rsa(_) | Self::RsaPss256 | Self::RsaPss384 | Self::RsaPss512 => KeyKind::Rsa,
         }
+    }
+
+    /// How RSA signatures are made; over SHA-1 they are no longer.
+    fn rsa_encoding(self) -> Option<&'static dyn signature::RsaEncoding> {
+        Some(match self {
+            Self::Rsa(Hash::Sha256) => &signature::RSA_PKCS1_SHA256,
+            Self::Rsa(Hash::Sha384) => &signature::RSA_PKCS1_SHA384,
+            Self::Rsa(Hash::Sha512) => &signature::RSA_PKCS1_SHA512,
+            Self::RsaPss256 => &signature::RSA_PSS_SHA256,
+            Self::RsaPss384 => &signature::RSA_PSS_SHA384,
+            Self::RsaPss512 => &signature::RSA_PSS_SHA512,
+            _ => return None,
+        })
     }
 
     fn verification(self) -> &'static dyn signature::VerificationAlgorithm {
@@ -218,13 +223,13 @@ impl Asymmetric {
             Self::EcdsaP384 => &signature::ECDSA_P384_SHA384_ASN1,
             Self::EcdsaP256Fixed => &signature::ECDSA_P256_SHA256_FIXED,
             Self::EcdsaP384Fixed => &signature::ECDSA_P384_SHA384_FIXED,
-            Self::Rsa(Hash::Sha1) | Self::RsaPss(Hash::Sha1) => &signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Rsa(Hash::Sha1) => &signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
             Self::Rsa(Hash::Sha256) => &signature::RSA_PKCS1_2048_8192_SHA256,
             Self::Rsa(Hash::Sha384) => &signature::RSA_PKCS1_2048_8192_SHA384,
             Self::Rsa(Hash::Sha512) => &signature::RSA_PKCS1_2048_8192_SHA512,
-            Self::RsaPss(Hash::Sha256) => &signature::RSA_PSS_2048_8192_SHA256,
-            Self::RsaPss(Hash::Sha384) => &signature::RSA_PSS_2048_8192_SHA384,
-            Self::RsaPss(Hash::Sha512) => &signature::RSA_PSS_2048_8192_SHA512,
+            Self::RsaPss256 => &signature::RSA_PSS_2048_8192_SHA256,
+            Self::RsaPss384 => &signature::RSA_PSS_2048_8192_SHA384,
+            Self::RsaPss512 => &signature::RSA_PSS_2048_8192_SHA512,
         }
     }
 }
@@ -322,19 +327,7 @@ fn ecdsa_pair(asymmetric: Asymmetric, text: &str) -> Option<EcdsaKeyPair> {
         Asymmetric::EcdsaP384 => &signature::ECDSA_P384_SHA384_ASN1_SIGNING,
         Asymmetric::EcdsaP256Fixed => &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
         Asymmetric::EcdsaP384Fixed => &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
-        Asymmetric::Ed25519 | Asymmetric::Rsa(_) | Asymmetric::RsaPss(_) => return None,
+        _ => return None,
     };
     EcdsaKeyPair::from_pkcs8(algorithm, &der::pem(text)?.1, &SystemRandom::new()).ok()
-}
-
-fn rsa_encoding(hash: Hash, padding: Padding) -> Option<&'static dyn signature::RsaEncoding> {
-    Some(match (hash, padding) {
-        (Hash::Sha1, _) => return None,
-        (Hash::Sha256, Padding::Pkcs1) => &signature::RSA_PKCS1_SHA256,
-        (Hash::Sha384, Padding::Pkcs1) => &signature::RSA_PKCS1_SHA384,
-        (Hash::Sha512, Padding::Pkcs1) => &signature::RSA_PKCS1_SHA512,
-        (Hash::Sha256, Padding::Pss) => &signature::RSA_PSS_SHA256,
-        (Hash::Sha384, Padding::Pss) => &signature::RSA_PSS_SHA384,
-        (Hash::Sha512, Padding::Pss) => &signature::RSA_PSS_SHA512,
-    })
 }

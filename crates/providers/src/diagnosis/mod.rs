@@ -20,6 +20,11 @@ use crate::verdict::{Rejection, RejectionCode, Verified};
 use crate::verifier::Verifier;
 
 /// What was found: a code that stays, and one sentence with the remedy.
+///
+/// - the body: `body_bom_added`, `body_bom_removed`, `body_line_ends`, `body_lost`, `body_newline_added`, `body_newline_removed`, `body_reserialized`, `body_whitespace`
+/// - the secret: `secret_case`, `secret_decoded`, `secret_newline`, `secret_not_decoded`, `secret_of_another_endpoint`, `secret_prefix`, `secret_quotes`, `secret_whitespace`
+/// - the signature: `signature_base64`, `signature_base64_alphabet`, `signature_encoded_twice`, `signature_hex`, `signature_prefix`, `signature_quoted`, `signature_upper_case`
+/// - the rest: `future_timestamp`, `other_provider`, `other_scheme`, `renamed_header`, `stale_timestamp`, `timestamp_format`, `timestamp_unit`, `url_differs`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
     pub code: &'static str,

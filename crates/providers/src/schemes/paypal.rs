@@ -90,8 +90,8 @@ impl super::Check for Check {
             Rejection::new(RejectionCode::MalformedTimestamp, detail)
         })?;
         let key = self.key(request, now)?;
-        let matches = |webhook_id: &Box<str>| key.verifies(&text(id, time, webhook_id, request.body), &signature);
-        let secret = self.webhook_ids.iter().position(matches).ok_or_else(Rejection::bad_signature)?;
+        let matches = |webhook_id: &str| key.verifies(&text(id, time, webhook_id, request.body), &signature);
+        let secret = self.webhook_ids.iter().position(|webhook_id| matches(webhook_id)).ok_or_else(Rejection::bad_signature)?;
         moment.check(now, self.tolerance, Future::Within)?;
         Ok(Proof { id: None, timestamp: moment.timestamp(), secret })
     }

@@ -154,12 +154,12 @@ impl Signed<'static> {
 
     pub(crate) fn takes(&self) -> &'static [&'static str] {
         match (self.algorithm, self.time) {
-            (Algorithm::Public(_), None) => &["secrets", "secret_secondary", "private_key"],
-            (Algorithm::Public(_), Some(_)) => &["secrets", "secret_secondary", "private_key", "tolerance"],
-            (_, Some(_)) => &["secrets", "secret_secondary", "tolerance"],
-            (_, None) if self.text.contains("{notification_url}") => &["secrets", "secret_secondary", "notification_url"],
-            (_, None) if self.text.contains("{callback_url}") => &["secrets", "secret_secondary", "callback_url"],
-            (_, None) => &["secrets", "secret_secondary"],
+            (Algorithm::Public(_), None) => &["secrets", "secret_secondary", "config.header", "private_key"],
+            (Algorithm::Public(_), Some(_)) => &["secrets", "secret_secondary", "config.header", "private_key", "tolerance"],
+            (_, Some(_)) => &["secrets", "secret_secondary", "config.header", "tolerance"],
+            (_, None) if self.text.contains("{notification_url}") => &["secrets", "secret_secondary", "config.header", "notification_url"],
+            (_, None) if self.text.contains("{callback_url}") => &["secrets", "secret_secondary", "config.header", "callback_url"],
+            (_, None) => &["secrets", "secret_secondary", "config.header"],
         }
     }
 }
@@ -213,7 +213,12 @@ impl Check {
             Algorithm::Public(asymmetric) => private_key(asymmetric, settings)?,
             Algorithm::Hmac(_) | Algorithm::SecretThenText => None,
         };
-        let signature = Sources::parse(rule.signature).map_err(|rule| SettingsError::new("config.header", rule))?;
+        // Some operators choose the name of the header, and some proxies rename it.
+        let signature = match &settings.config.header {
+            Some(name) if rule.signature.starts_with("header:") => Sources::parse(&format!("header:{name}")),
+            _ => Sources::parse(rule.signature),
+        };
+        let signature = signature.map_err(|rule| SettingsError::new("config.header", rule))?;
         let header = |name: &str| header_name(name).map_err(|rule| SettingsError::new("config.header", rule));
         let must = rule.must.iter().map(|(name, value)| Ok((header(name)?, (*value).into()))).collect::<Result<_, _>>()?;
         Ok(Self {

@@ -39,8 +39,7 @@ impl super::Check for Check {
         let [element] = elements.as_deref().unwrap_or_default() else {
             return Err(Rejection::new(RejectionCode::MalformedBody, "The body is not an outbound message with one `OrganizationId`."));
         };
-        let is_ours = |organization: &Box<str>| same(organization.as_bytes(), element.text.as_bytes());
-        let secret = self.organizations.iter().position(is_ours);
+        let secret = self.organizations.iter().position(|ours| same(ours.as_bytes(), element.text.as_bytes()));
         let secret = secret.ok_or_else(|| Rejection::new(RejectionCode::BadToken, "The message is from another organization."))?;
         Ok(Proof { secret, ..Proof::default() })
     }

@@ -33,7 +33,7 @@ fn settings(provider: &Provider, scheme: &Scheme, secret: &[u8]) -> Settings {
             key_pair(&format!("whpk_{}", STANDARD.encode(&public)), &format!("whsk_{}", STANDARD.encode([seed, public].concat())));
         }
         ("sendgrid", _) | ("generic_ecdsa", _) => {
-            key_pair(include_str!("../keys/p256_public.pem"), include_str!("../keys/p256_private.pem"))
+            key_pair(include_str!("../keys/p256_public.pem"), include_str!("../keys/p256_private.pem"));
         }
         ("paypal", _) => {
             settings.private_key = Some(Secret::new(include_str!("../keys/rsa_private.pem")));

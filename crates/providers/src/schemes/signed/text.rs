@@ -88,7 +88,7 @@ pub(super) fn fill(parts: &[Part], id: &str, request: &mut SignedRequest, elemen
     for part in parts {
         match part {
             Part::At(sources) if !sources.find(&request.as_request()).is_ok_and(|found| found.is_some()) => {
-                put(sources.first(), id, request)?
+                put(sources.first(), id, request)?;
             }
             Part::Element(key) => {
                 let names: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
