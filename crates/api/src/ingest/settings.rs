@@ -3,18 +3,12 @@
 //! A secret that is shown as [`WITHHELD`] may come back as that: it means the one that is there. So who reads, changes and writes back loses nothing.
 
 use hookpost_domain::request::WITHHELD;
+use hookpost_domain::source::Mistake;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::extract::in_plain_words;
-
-/// What is wrong with settings: the field by its path within them, and the rule that it breaks.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
-    pub(super) field: String,
-    pub(super) rule: String,
-}
 
 /// Reads settings; names the field where they cannot be read.
 pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Mistake> {
@@ -46,7 +40,7 @@ fn mistake(error: &serde_path_to_error::Error<serde_json::Error>) -> Mistake {
     } else {
         in_plain_words(&text)
     };
-    Mistake { field: place.join("."), rule }
+    Mistake::new(place.join("."), rule)
 }
 
 /// Puts in the place of what was withheld what is there now. `None`: it was never there.
