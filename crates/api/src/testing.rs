@@ -245,6 +245,7 @@ impl TestServer {
             timing: ReceiptTiming { read: Duration::from_micros(1500), verify: Duration::from_micros(250) },
             event_id: Some("event-1".to_owned()),
             event_type: Some("push".to_owned()),
+            unverified: None,
             replay_of: None,
             outcome: NewReceiptOutcome::Settled(verdict),
         };

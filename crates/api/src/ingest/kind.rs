@@ -3,13 +3,14 @@
 //! A type is `cron`, `http-poll`, or the name of a provider; the names that Svix has for providers are known too. Its `config` is the settings of
 //! `hookpost-providers` in camelCase, with the words that Svix has for some of them. What is not secret of it is shown.
 
-use hookpost_domain::source::{Poll, ProviderSettings, SourceKind};
+use hookpost_domain::request::{WITHHELD, is_sensitive};
+use hookpost_domain::source::{Cron, Mistake, Poll, ProviderSettings, SourceKind};
 use hookpost_providers::{Provider, Settings, SettingsError, Verifier};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::settings::{Mistake, read, to_camel, to_snake, with_secrets, withhold};
+use super::settings::{read, to_camel, to_snake, with_secrets, withhold};
 use crate::door::provider_of;
 use crate::problem::Wrong;
 
@@ -44,7 +45,7 @@ const SECRETS_OF_POLL: [&str; 3] = ["/auth/bearer", "/auth/basic/password", "/au
 /// Notes what is wrong, with its field.
 pub(super) fn parse(wrong: &mut Wrong, type_name: &str, config: Map<String, Value>) -> Option<SourceKind> {
     let parsed = match type_name {
-        CRON => read(config.into()).map(SourceKind::Cron),
+        CRON => cron(config.into()).map(SourceKind::Cron),
         HTTP_POLL => poll(config.into(), &Value::Null).map(SourceKind::Poll),
         name => match provider_of(name) {
             Some(provider) => webhook(provider, name, config),
@@ -70,10 +71,19 @@ pub(super) fn parse_change(wrong: &mut Wrong, old: &SourceKind, changes: Map<Str
     }
     let parsed = match provider_of(&type_name) {
         Some(provider) => webhook(provider, &type_name, config),
-        None if type_name == CRON => read(config.into()).map(SourceKind::Cron),
+        None if type_name == CRON => cron(config.into()).map(SourceKind::Cron),
         None => poll(config.into(), &before).map(SourceKind::Poll),
     };
     note(wrong, parsed)
+}
+
+/// The type as the API names it.
+pub(super) fn name(kind: &SourceKind) -> &str {
+    match kind {
+        SourceKind::Webhook { type_name, .. } => type_name,
+        SourceKind::Cron(_) => CRON,
+        SourceKind::Poll(_) => HTTP_POLL,
+    }
 }
 
 /// What of a kind is not secret: the type, and its `config`.
@@ -89,6 +99,7 @@ pub(super) fn shown(kind: &SourceKind) -> (String, Map<String, Value>) {
         SourceKind::Poll(_) => {
             let mut whole = Value::Object(config);
             SECRETS_OF_POLL.iter().for_each(|pointer| withhold(&mut whole, pointer));
+            withhold_headers(&mut whole["headers"]);
             config = object(whole);
         }
     }
@@ -117,17 +128,31 @@ fn unknown(type_name: &str) -> String {
     format!("is no type that is known here: `{type_name}`; `{CRON}`, `{HTTP_POLL}` and the names that `GET /ingest/api/v1/provider` lists are")
 }
 
+fn cron(config: Value) -> Result<Cron, Mistake> {
+    let cron: Cron = read(config)?;
+    cron.check()?;
+    Ok(cron)
+}
+
 fn poll(config: Value, old: &Value) -> Result<Poll, Mistake> {
     let rule = "is only what stands in the place of a secret that is not shown; give the secret itself";
-    let config = with_secrets(config, old).ok_or_else(|| Mistake { field: "auth".to_owned(), rule: rule.to_owned() })?;
-    read(config)
+    let config = with_secrets(config, old).ok_or_else(|| Mistake::new("auth", rule))?;
+    let poll: Poll = read(config)?;
+    poll.check()?;
+    Ok(poll)
+}
+
+fn withhold_headers(headers: &mut Value) {
+    for (_, value) in headers.as_object_mut().into_iter().flatten().filter(|(name, _)| is_sensitive(name)) {
+        *value = WITHHELD.into();
+    }
 }
 
 fn webhook(provider: &'static Provider, type_name: &str, config: Map<String, Value>) -> Result<SourceKind, Mistake> {
-    let in_our_words = |Mistake { field, rule }| Mistake { field: word_of_field(provider, &field), rule };
+    let in_our_words = |Mistake { field, rule }| Mistake::new(word_of_field(provider, &field), rule);
     let settings: Settings = read(from_words(provider, config)).map_err(in_our_words)?;
     Verifier::new(provider, &settings)
-        .map_err(|SettingsError { field, rule }| in_our_words(Mistake { field: field.to_owned(), rule }))?;
+        .map_err(|SettingsError { field, rule }| in_our_words(Mistake::new(field, rule)))?;
     let settings = ProviderSettings(json!(settings).to_string());
     Ok(SourceKind::Webhook { type_name: type_name.to_owned(), settings })
 }

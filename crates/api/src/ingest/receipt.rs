@@ -101,6 +101,8 @@ pub(crate) struct ReceiptOut {
     /// The address that it came from.
     peer: Option<String>,
     verdict: ReceiptVerdict,
+    /// It was taken although it is not believed, because a rule of the source says so; `code`, `detail` and `hint` say why it is not.
+    unverified: bool,
     /// The word of a rejection: `bad_signature`, `rate_limited`, …
     code: Option<String>,
     /// What was wrong, as a sentence.
@@ -264,10 +266,15 @@ impl From<VerdictKind> for ReceiptVerdict {
 
 impl ReceiptOut {
     pub(super) fn new(api: &Api, receipt: &Receipt, withheld: &Withheld) -> Self {
-        let (code, detail, hint) = match &receipt.verdict {
-            Verdict::Rejected(Rejection { code, detail, hint }) => (Some(code.clone()), Some(detail.clone()), hint.clone()),
-            Verdict::Quarantined { detail } => (None, Some(detail.clone()), None),
-            Verdict::Accepted { .. } | Verdict::Duplicate { .. } | Verdict::Handshake => (None, None, None),
+        let rejection = match &receipt.verdict {
+            Verdict::Rejected(rejection) => Some(rejection),
+            _ => receipt.unverified.as_ref(),
+        };
+        let (code, detail, hint) = match (&receipt.verdict, rejection) {
+            // What holds it back now goes before what was let pass.
+            (Verdict::Quarantined { detail }, _) => (None, Some(detail.clone()), None),
+            (_, Some(Rejection { code, detail, hint })) => (Some(code.clone()), Some(detail.clone()), hint.clone()),
+            (_, None) => (None, None, None),
         };
         Self {
             id: api.public(receipt.id),
@@ -277,6 +284,7 @@ impl ReceiptOut {
             url: withheld.from_text(&receipt.request.url),
             peer: receipt.request.peer.map(|address| address.to_string()),
             verdict: receipt.verdict.kind().into(),
+            unverified: receipt.unverified.is_some(),
             code,
             detail,
             hint,

@@ -3,14 +3,14 @@
 
 use std::borrow::Cow;
 
-use hookpost_domain::source::{CustomAnswer, Extraction, SourceRules};
+use hookpost_domain::source::{CustomAnswer, Extraction, Mistake, SourceRules};
 use hookpost_domain::{Invalid, limits};
 use http::{HeaderName, HeaderValue};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::settings::{Mistake, read, with_secrets, withhold};
+use super::settings::{read, with_secrets, withhold};
 use crate::problem::Wrong;
 
 const ANSWER_STATUS: std::ops::RangeInclusive<u16> = 200..=599;
@@ -82,6 +82,15 @@ fn check(wrong: &mut Wrong, rules: &SourceRules) {
     if let Some(answer) = &rules.answer {
         check_answer(wrong, answer);
     }
+}
+
+/// What depends on the type of the source: whose list of events can be asked for.
+pub(super) fn check_with_type(rules: &SourceRules, type_name: &str) -> Result<(), Mistake> {
+    let Some(back_fill) = &rules.back_fill else { return Ok(()) };
+    back_fill.check(type_name, &rules.deduplicate).map(drop).map_err(|Mistake { field, rule }| match field.as_str() {
+        "backFill" | "deduplicate.by" => Mistake::new(format!("rules.{field}"), rule),
+        _ => Mistake::new(format!("rules.backFill.{field}"), rule),
+    })
 }
 
 /// Every value that is taken from somewhere, with its field.
@@ -176,8 +185,11 @@ impl JsonSchema for Rules {
                     "properties": {
                         "apiKey": { "type": "string", "description": "The key of the provider's API. Never shown." },
                         "resource": { "type": ["string", "null"], "description": "Whose events: `owner/repository/hooks/1` with GitHub." },
-                        "baseUrl": { "type": ["string", "null"] },
-                        "everyS": { "type": "integer", "description": "Seconds between two looks." }
+                        "baseUrl": { "type": ["string", "null"], "description": "Another address than the provider's own." },
+                        "everyS": { "type": "integer", "description": "Seconds between two looks." },
+                        "lookBackDays": { "type": "integer", "description": "How far back to look at most." },
+                        "settleS": { "type": "integer", "description": "An event that is younger is still on its way: seconds." },
+                        "eventTypes": { "type": "array", "items": { "type": "string" }, "description": "Only these. Empty: all." }
                     },
                     "required": ["apiKey"],
                     "description": "Ask the provider for what did not arrive."

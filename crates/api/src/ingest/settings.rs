@@ -3,18 +3,12 @@
 //! A secret that is shown as [`WITHHELD`] may come back as that: it means the one that is there. So who reads, changes and writes back loses nothing.
 
 use hookpost_domain::request::WITHHELD;
+use hookpost_domain::source::Mistake;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::extract::in_plain_words;
-
-/// What is wrong with settings: the field by its path within them, and the rule that it breaks.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
-    pub(super) field: String,
-    pub(super) rule: String,
-}
 
 /// Reads settings; names the field where they cannot be read.
 pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Mistake> {
@@ -44,9 +38,18 @@ fn mistake(error: &serde_path_to_error::Error<serde_json::Error>) -> Mistake {
         }
         "is not a field that is known here".to_owned()
     } else {
-        in_plain_words(&text)
+        without_value(in_plain_words(&text))
     };
-    Mistake { field: place.join("."), rule }
+    Mistake::new(place.join("."), rule)
+}
+
+/// `must be a string, not integer` instead of `…, not integer 5`: what stands in the wrong place may be a secret.
+fn without_value(mut rule: String) -> String {
+    if let Some(found) = rule.rfind(", not ") {
+        let kind_end = rule[found + 6..].find([' ', '`', '"']).filter(|_| !rule[found + 6..].starts_with("a")).map(|end| found + 6 + end);
+        rule.truncate(kind_end.unwrap_or(rule.len()));
+    }
+    rule
 }
 
 /// Puts in the place of what was withheld what is there now. `None`: it was never there.
@@ -135,10 +138,10 @@ mod tests {
         }
         for (given, field, rule) in [
             (json!({ "inner": [{}] }), "inner.0.number", "This field is required."),
-            (json!({ "inner": [{ "number": "x" }] }), "inner.0.number", "must be a whole number from 0 to 65535, not string \"x\""),
+            (json!({ "inner": [{ "number": "x" }] }), "inner.0.number", "must be a whole number from 0 to 65535, not string"),
             (json!({ "inner": [{ "number": 1, "numbr": 2 }] }), "inner.0.numbr", "is not a field that is known here"),
             (json!({ "inner": [], "other": 1 }), "other", "is not a field that is known here"),
-            (json!({ "inner": 1 }), "inner", "must be a list, not integer `1`"),
+            (json!({ "inner": 1 }), "inner", "must be a list, not integer"),
         ] {
             let found = read::<Outer>(given.clone()).unwrap_err();
             assert_eq!((found.field.as_str(), found.rule.as_str()), (field, rule), "{given}");

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use hookpost_domain::application::Metadata;
 use hookpost_domain::id::SourceKind as SourceIdKind;
-use hookpost_domain::source::{SourceKind, SourceTokens};
+use hookpost_domain::source::{Mistake, SourceKind, SourceTokens};
 use hookpost_domain::{Application, OrgId, Source, limits};
 use hookpost_store::{Cursor, Order, PageRequest, Reference};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::rules::Rules;
+use super::rules::{self, Rules};
 use super::{SourcePath, kind, token};
 use crate::auth::{Caller, Right};
 use crate::door::PreparedSource;
@@ -250,6 +250,8 @@ async fn change_source(api: &Api, source: &Arc<Source>, change: SourceChange, mo
 
 /// What shows only when all fields are seen together: paths and templates, and what depends on the type.
 fn check_as_a_whole(source: Source) -> Result<Arc<Source>, Problem> {
+    let type_name = kind::name(&source.kind);
+    rules::check_with_type(&source.rules, type_name).map_err(|Mistake { field, rule }| Problem::body(&field, rule))?;
     let source = Arc::new(source);
     PreparedSource::new(&source).map_err(|mistake| Problem::body(&mistake.field, mistake.rule))?;
     Ok(source)

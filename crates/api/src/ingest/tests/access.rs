@@ -7,7 +7,7 @@ use crate::testing::TestServer;
 
 async fn key(server: &TestServer, scope: &str) -> String {
     let answer = server.call("POST", "/api-key", json!({ "name": "k", "scopes": [scope] })).await;
-    answer.json()["token"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+    answer.json()["key"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
 }
 
 /// Every operation with the statuses for keys that may read, send, manage, and everything.

@@ -17,7 +17,7 @@ async fn a_receipt_has_the_whole_request_and_why() {
     let id = server.receipt(source_id, "rejected").await;
     let listed = json!({
         "id": id, "sourceId": source_id, "receivedAt": START.to_string(), "method": "POST", "url": "https://hooks.example.com/in/…?team=core",
-        "peer": "192.0.2.1", "verdict": "rejected", "code": "bad_signature", "detail": "No signature matches.",
+        "peer": "192.0.2.1", "verdict": "rejected", "unverified": false, "code": "bad_signature", "detail": "No signature matches.",
         "hint": "It was made with the secret of another endpoint.", "statusCode": 401, "eventId": "event-1", "eventType": "push",
         "messageId": null, "replayOf": null, "timing": { "readMs": 1.5, "verifyMs": 0.25 },
     });

@@ -104,9 +104,12 @@ async fn settings_are_shown_but_for_secrets_and_can_be_changed_one_by_one() {
 #[tokio::test(start_paused = true)]
 async fn polls_withhold_what_opens_the_other_side() {
     let server = TestServer::start();
-    let config = json!({ "url": "https://api.example.com/items", "everyS": 60, "auth": { "bearer": "key of the other side" } });
+    let config = json!({
+        "url": "https://api.example.com/items", "everyS": 60, "auth": { "bearer": "keyOfTheOtherSide" }, "headers": { "Cookie": "a=b", "X-A": "1" },
+    });
     let created = server.source(json!({ "type": "http-poll", "config": config })).await;
     assert_eq!((&created["config"]["auth"], &created["ingestUrl"]), (&json!({ "bearer": "(withheld)" }), &Value::Null));
+    assert_eq!(created["config"]["headers"], json!({ "Cookie": "(withheld)", "X-A": "1" }));
     let path = at(created["id"].as_str().unwrap());
     let mut shown = created["config"].clone();
     shown["everyS"] = json!(120);
