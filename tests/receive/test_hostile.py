@@ -155,18 +155,20 @@ class Hostile(SourceCase):
         self.assertIn(408, statuses)
 
     def test_heads_that_never_end(self) -> None:
-        with self.raw(45) as raw:
+        # Each is closed after REQUEST_HEAD_TIMEOUT, which is longer than anyone waits here; until then they cost no one else.
+        slow = [self.raw() for _ in range(200)]
+        for raw in slow:
             raw.send(f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ".encode())
+        for _ in range(10):
             self.is_alive()
-            started = time.monotonic()
-            raw.answer()
-            self.assertLess(time.monotonic() - started, 40)
+        for raw in slow:
+            raw.socket.close()
 
     def test_a_thousand_headers(self) -> None:
         for count, size in ((1000, 10), (90, 10_000), (1, 1_000_000)):
             with self.subTest(count=count, size=size), self.raw() as raw:
                 raw.send(self.head("Content-Length: 0", *(f"X-{number}: {'v' * size}" for number in range(count))))
-                self.assertIn(raw.answer(), (400, 431))
+                self.assertEqual(raw.answer(), 431)
 
     def test_broken_encodings_keep_their_bytes(self) -> None:
         body = b"this is no gzip"
