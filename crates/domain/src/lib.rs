@@ -47,9 +47,7 @@ pub use delivery::{Attempt, AttemptOutcome, Delivery, DeliveryKey, DeliveryState
 pub use endpoint::Endpoint;
 pub use environment::{Clock, Entropy};
 pub use event_type::EventType;
-pub use id::{
-    ApiKeyId, ApplicationId, AttemptId, EndpointId, EventTypeId, MessageId, PublicIds, ReceiptId, RowId, SourceId, TaskId,
-};
+pub use id::{ApiKeyId, ApplicationId, AttemptId, EndpointId, EventTypeId, MessageId, PublicIds, ReceiptId, RowId, SourceId, TaskId};
 pub use message::{Message, MessageContent};
 pub use name::{Channel, EventTypeName, EventTypePattern, Invalid, Tag, Uid};
 pub use reason::Reason;

@@ -40,10 +40,17 @@ pub struct MessageContent {
     pub routing: Routing,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Can hold a secret, so its value is never printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ForwardedHeader {
     pub name: String,
     pub value: Bytes,
+}
+
+impl std::fmt::Debug for ForwardedHeader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: …", self.name)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -74,4 +81,24 @@ pub struct Routing {
 pub struct Skip {
     pub endpoint: EndpointId,
     pub reason: Reason,
+}
+
+#[cfg(test)]
+impl MessageContent {
+    /// A payload and nothing else.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            event_type: EventTypeName::parse("order.paid").expect("a name"),
+            event_id: None,
+            channels: Vec::new(),
+            tags: Vec::new(),
+            payload: Some(Bytes::from_static(b"{}")),
+            content_type: PayloadType::Json,
+            headers: Vec::new(),
+            ordering_key: None,
+            payload_expires_at: Timestamp::MAX,
+            deliver_at: None,
+            routing: Routing::default(),
+        }
+    }
 }

@@ -26,8 +26,8 @@ pub struct Receipt {
     pub replay_of: Option<ReceiptId>,
 }
 
-/// The request, byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The request, byte for byte. Its headers hold signatures and tokens: not printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ReceivedRequest {
     pub method: String,
     /// The whole URL as the sender wrote it, as far as we can know behind a proxy; without the token of the source.
@@ -38,25 +38,51 @@ pub struct ReceivedRequest {
     pub peer: Option<IpAddr>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is to be kept of a body, and what is left of it. Stores answer with `Bytes` or `NotKept` only.
+#[derive(Clone, PartialEq, Eq)]
 pub enum ReceivedBody {
     Bytes(Bytes),
-    /// The payload of the message that was made of it, which has the same bytes.
+    /// The payload of the message that is made of it, which has the same bytes.
     InMessage,
-    /// Not kept: it was refused before or while it was read, or its retention has ended.
-    NotKept { bytes: u64 },
+    /// Not kept: it was refused before or while it was read, or its retention has ended. In lists, all of them.
+    NotKept {
+        bytes: u64,
+    },
+}
+
+/// Never the bytes: what others send may hold secrets.
+impl std::fmt::Debug for ReceivedBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bytes(body) => write!(f, "Bytes({})", body.len()),
+            Self::InMessage => f.write_str("InMessage"),
+            Self::NotKept { bytes } => write!(f, "NotKept({bytes})"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReceivedRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReceivedRequest").field("method", &self.method).field("body", &self.body).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// A message was made of it.
-    Accepted { message: MessageId },
+    Accepted {
+        message: MessageId,
+    },
     /// An earlier request made the message already.
-    Duplicate { of: MessageId },
+    Duplicate {
+        of: MessageId,
+    },
     /// The provider made sure that we are who we say.
     Handshake,
     /// It was genuine and is kept here instead of as a message, because it does not fit its schema.
-    Quarantined { detail: String },
+    Quarantined {
+        detail: String,
+    },
     Rejected(Rejection),
 }
 

@@ -8,7 +8,7 @@ use url::Url;
 use crate::delivery::{Attempt, Trigger};
 use crate::endpoint::CustomHeader;
 use crate::limits;
-use crate::message::PayloadType;
+use crate::message::{ForwardedHeader, MessageContent, PayloadType};
 use crate::name::Invalid;
 use crate::time::Timestamp;
 
@@ -24,6 +24,8 @@ pub const ATTEMPT: HeaderName = HeaderName::from_static("hookpost-attempt");
 pub const TRIGGER: HeaderName = HeaderName::from_static("hookpost-trigger");
 /// The seconds until the next attempt, should this one fail; absent where it is the last.
 pub const WILL_RETRY_AFTER: HeaderName = HeaderName::from_static("hookpost-will-retry-after");
+/// What the message is about, where it has been said: messages with equal keys belong in order.
+pub const ORDERING_KEY: HeaderName = HeaderName::from_static("hookpost-ordering-key");
 
 /// What stands in the place of a value that is not shown.
 pub const WITHHELD: &str = "(withheld)";
@@ -48,6 +50,9 @@ pub struct PreparedHeaders {
 pub struct RequestFacts<'a> {
     pub message_id: &'a str,
     pub content_type: &'a PayloadType,
+    /// Of the request that the message came with.
+    pub forwarded: &'a [ForwardedHeader],
+    pub ordering_key: Option<&'a str>,
     pub started_at: Timestamp,
     pub signature: &'a str,
     pub attempt_number: u32,
@@ -72,9 +77,9 @@ impl PreparedHeaders {
         Self { sets, constant }
     }
 
-    /// All headers but `host` and `content-length`.
+    /// All headers but `host` and `content-length`: ours, then those that came with the message, and in the place of both what the endpoint wants.
     pub fn for_attempt(&self, facts: RequestFacts<'_>) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(self.constant.len() + 10);
+        let mut headers = HeaderMap::with_capacity(self.constant.len() + facts.forwarded.len() + 11);
         let content_type = match facts.content_type {
             PayloadType::Json => HeaderValue::from_static("application/json"),
             PayloadType::Other(other) => HeaderValue::from_str(other).unwrap_or(HeaderValue::from_static("application/octet-stream")),
@@ -98,6 +103,14 @@ impl PreparedHeaders {
         if let Some(seconds) = facts.will_retry_after_s {
             headers.insert(WILL_RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(Ok(key)) = facts.ordering_key.map(|key| HeaderValue::from_bytes(key.as_bytes())) {
+            headers.insert(ORDERING_KEY, key);
+        }
+        for header in facts.forwarded {
+            if let Some((name, value)) = forwarded(header) {
+                headers.append(name, value);
+            }
+        }
         for (name, value) in &self.constant {
             headers.insert(name, value.clone());
         }
@@ -105,10 +118,12 @@ impl PreparedHeaders {
     }
 
     /// The headers of a stored attempt, as far as they follow from what is stored (not the announcement of the next attempt), with secret values withheld.
-    pub fn shown(&self, attempt: &Attempt, message_id: &str, content_type: &PayloadType) -> Vec<(String, String)> {
+    pub fn shown(&self, attempt: &Attempt, message_id: &str, content: &MessageContent) -> Vec<(String, String)> {
         let headers = self.for_attempt(RequestFacts {
             message_id,
-            content_type,
+            content_type: &content.content_type,
+            forwarded: &content.headers,
+            ordering_key: content.ordering_key.as_deref(),
             started_at: attempt.started_at,
             signature: &attempt.signature,
             attempt_number: attempt.number,
@@ -134,6 +149,14 @@ fn trigger_word(trigger: Trigger) -> &'static str {
         Trigger::Scheduled => "scheduled",
         Trigger::Manual => "manual",
     }
+}
+
+/// `None` for what we or HTTP have to say ourselves, and for what is no header.
+fn forwarded(header: &ForwardedHeader) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(header.name.as_bytes()).ok().filter(|name| can_be_forwarded(name.as_str()))?;
+    let mut value = HeaderValue::from_maybe_shared(header.value.clone()).ok()?;
+    value.set_sensitive(is_sensitive(name.as_str()));
+    Some((name, value))
 }
 
 fn basic_authorization(url: &str) -> Option<HeaderValue> {
@@ -197,6 +220,19 @@ const FORBIDDEN_NAMES: &[&str] = &[
 const FORBIDDEN_PREFIXES: &[&str] =
     &["content-", "hookpost-", "svix-", "x-amz-", "x-amzn-", "x-azure-", "x-fd-", "x-gfe", "x-goog-", "x-google", "x-hookpost-", "x-svix-"];
 
+/// Of the payload, whose type and length are said by us, and what only we say.
+const NEVER_FORWARDED_PREFIXES: &[&str] = &["content-", "hookpost-", "svix-", "x-hookpost-", "x-svix-"];
+
+/// Whether a header of a request that came in may go on with the deliveries of its message: nobody outside says what we vouch for, and what belongs to
+/// one connection stays with it.
+pub fn can_be_forwarded(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    !lower.is_empty()
+        && HeaderName::from_bytes(lower.as_bytes()).is_ok()
+        && !FORBIDDEN_NAMES.contains(&lower.as_str())
+        && !NEVER_FORWARDED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+}
+
 /// Refuses header names that Hookpost, HTTP or a cloud's front door owns, and values that are not one line of text.
 pub fn check_custom_header(name: &str, value: &str) -> Result<(), Invalid> {
     if name.is_empty() || HeaderName::from_bytes(name.as_bytes()).is_err() {
@@ -247,6 +283,8 @@ mod tests {
         let headers = prepared.for_attempt(RequestFacts {
             message_id: "msg_1",
             content_type: &PayloadType::Json,
+            forwarded: &[],
+            ordering_key: None,
             started_at: Timestamp::from_unix_ms(1_767_323_045_678),
             signature: "v1,abc",
             attempt_number: 2,
@@ -281,6 +319,57 @@ mod tests {
         assert!(!only(false, true).iter().any(|line| line.starts_with("webhook-")));
     }
 
+    fn came_with(headers: &[(&str, &str)]) -> Vec<ForwardedHeader> {
+        let header = |(name, value): &(&str, &str)| ForwardedHeader { name: (*name).to_owned(), value: value.as_bytes().to_vec().into() };
+        headers.iter().map(header).collect()
+    }
+
+    #[test]
+    fn what_came_with_the_message_goes_on_behind_our_own() {
+        let prepared = PreparedHeaders::new("Hookpost/1", "https://example.com", &custom(&[("X-Shop", "7")]), BOTH);
+        let forwarded = came_with(&[
+            ("X-GitHub-Event", "push"),
+            ("x-tag", "a"),
+            ("X-Tag", "b"),
+            ("x-shop", "of the sender"),
+            ("webhook-signature", "v1,forged"),
+            ("Svix-Id", "msg_forged"),
+            ("hookpost-attempt", "99"),
+            ("content-length", "0"),
+            ("transfer-encoding", "chunked"),
+            ("host", "evil"),
+            ("a b", "no name"),
+            ("x-line", "a\r\nb"),
+        ]);
+        let headers = prepared.for_attempt(RequestFacts {
+            message_id: "msg_1",
+            content_type: &PayloadType::Json,
+            forwarded: &forwarded,
+            ordering_key: Some("customer 7"),
+            started_at: Timestamp::ZERO,
+            signature: "v1,abc",
+            attempt_number: 2,
+            trigger: Trigger::Scheduled,
+            will_retry_after_s: None,
+        });
+        let all = |name: &str| headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
+        for (name, values) in [
+            ("x-github-event", &["push"][..]),
+            ("x-tag", &["a", "b"]),
+            ("x-shop", &["7"]),
+            ("webhook-signature", &["v1,abc"]),
+            ("svix-id", &["msg_1"]),
+            ("hookpost-attempt", &["2"]),
+            ("hookpost-ordering-key", &["customer 7"]),
+            ("content-length", &[]),
+            ("transfer-encoding", &[]),
+            ("host", &[]),
+            ("x-line", &[]),
+        ] {
+            assert_eq!(all(name), values, "{name}");
+        }
+    }
+
     #[test]
     fn a_user_in_the_url_becomes_basic_authorization() {
         let authorization = |url: &str, headers: &[(&str, &str)]| {
@@ -306,16 +395,28 @@ mod tests {
             signature: "v1,abc".into(),
             outcome: AttemptOutcome::Response(Default::default()),
         };
-        let shown = prepared.shown(&attempt, "msg_1", &PayloadType::Other("text/plain".into()));
+        let content = MessageContent {
+            content_type: PayloadType::Other("text/plain".into()),
+            headers: came_with(&[("x-github-event", "push"), ("x-auth-token", "t")]),
+            ordering_key: Some("order-7".into()),
+            ..MessageContent::for_tests()
+        };
+        let shown = prepared.shown(&attempt, "msg_1", &content);
         let value = |name: &str| shown.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
         assert_eq!([value("x-api-key"), value("authorization"), value("x-shop")], [Some(WITHHELD), Some(WITHHELD), Some("7")]);
         assert_eq!(
             [value("content-type"), value("hookpost-attempt"), value("hookpost-trigger")],
             [Some("text/plain"), Some("3"), Some("manual")]
         );
+        assert_eq!(
+            [value("x-github-event"), value("x-auth-token"), value("hookpost-ordering-key")],
+            [Some("push"), Some(WITHHELD), Some("order-7")]
+        );
         let sent = prepared.for_attempt(RequestFacts {
             message_id: "msg_1",
             content_type: &PayloadType::Json,
+            forwarded: &[],
+            ordering_key: None,
             started_at: attempt.started_at,
             signature: "v1,abc",
             attempt_number: 1,

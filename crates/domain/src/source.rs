@@ -34,6 +34,13 @@ pub struct Source {
     pub updated_at: Timestamp,
 }
 
+impl Source {
+    /// Nobody calls, or not for everything: we ask, at our own times.
+    pub fn is_pulled(&self) -> bool {
+        !matches!(self.kind, SourceKind::Webhook { .. }) || self.rules.back_fill.is_some()
+    }
+}
+
 /// How requests come in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SourceKind {
@@ -76,6 +83,11 @@ pub struct SourceTokens {
 }
 
 impl SourceTokens {
+    /// The current one first.
+    pub fn all(&self) -> impl Iterator<Item = &SourceToken> {
+        std::iter::once(&self.current).chain(self.old.iter().map(|(old, _)| old))
+    }
+
     pub fn opens(&self, token: &str, now: Timestamp) -> bool {
         self.current.0 == token || self.old.iter().any(|(old, until)| old.0 == token && now < *until)
     }
@@ -88,8 +100,8 @@ pub struct Cron {
     pub content_type: Option<String>,
 }
 
-/// Asks an address for new items again and again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Asks an address for new items again and again. Its URL, headers and body can hold secrets: only their presence is printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Poll {
     /// A template; knows `cursor`.
@@ -111,6 +123,12 @@ pub struct Poll {
     /// JSON path of the next cursor within the answer.
     #[serde(default)]
     pub cursor: Option<String>,
+}
+
+impl std::fmt::Debug for Poll {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Poll").field("every_s", &self.every_s).finish_non_exhaustive()
+    }
 }
 
 /// What is asked of a request beyond its signature, and what is made of it. All of it has defaults that suit the provider.

@@ -119,6 +119,8 @@ impl Worker {
                 let headers = ready.headers.for_attempt(RequestFacts {
                     message_id: &work.message_id,
                     content_type: &message.content.content_type,
+                    forwarded: &message.content.headers,
+                    ordering_key: message.content.ordering_key.as_deref(),
                     started_at,
                     signature: &signature,
                     attempt_number: number,

@@ -114,6 +114,8 @@ impl Engine {
             tags: Vec::new(),
             payload: Some(event.payload(self.store.public_ids()).into()),
             content_type: message::PayloadType::Json,
+            headers: Vec::new(),
+            ordering_key: None,
             payload_expires_at: now + limits::PAYLOAD_RETENTION_DEFAULT,
             deliver_at: None,
         };

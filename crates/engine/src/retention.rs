@@ -25,7 +25,7 @@ impl Engine {
             let started = Instant::now();
             let rest = match self.store.forget(self.settings.retention, self.clock.now()).await {
                 Ok(forgotten) => {
-                    self.metrics.forgotten(forgotten.messages + forgotten.payloads);
+                    self.metrics.forgotten(forgotten.messages + forgotten.payloads + forgotten.receipts);
                     pieces = if forgotten.more { pieces.saturating_add(1) } else { 0 };
                     if forgotten.more { rest_after(started.elapsed(), pieces) } else { IDLE }
                 }

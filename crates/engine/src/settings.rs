@@ -38,7 +38,7 @@ impl Default for EngineSettings {
             attempts_in_flight_max: 4096,
             response_body_bytes_kept: limits::RESPONSE_BODY_BYTES_KEPT,
             operational_webhooks: true,
-            retention: RetentionPolicy { rows: limits::PAYLOAD_RETENTION_DEFAULT },
+            retention: RetentionPolicy { rows: limits::PAYLOAD_RETENTION_DEFAULT, receipts: limits::RECEIPT_RETENTION_DEFAULT },
             shutdown_grace: Duration::from_secs(10),
         }
     }

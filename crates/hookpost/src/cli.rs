@@ -220,7 +220,13 @@ fn value_name(setting: &str) -> &'static str {
         "data_dir" => "DIRECTORY",
         "node_name" => "NAME",
         name if name.ends_with("_url") || name == "proxy" || name == "database" => "URL",
-        "disable_endpoint_after" | "request_timeout" | "retention" | "payload_retention" | "circuit_window" | "lease" => "DURATION",
+        "disable_endpoint_after"
+        | "request_timeout"
+        | "retention"
+        | "payload_retention"
+        | "receipt_retention"
+        | "circuit_window"
+        | "lease" => "DURATION",
         name if name.contains("cool_down") || name.starts_with("shutdown_") || name.ends_with("_every") => "DURATION",
         name if name.ends_with("_max") || name.ends_with("_kept") || name == "circuit_failures" || name == "lane_concurrency" => "NUMBER",
         _ => "VALUE",

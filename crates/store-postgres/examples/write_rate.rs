@@ -223,6 +223,8 @@ async fn measure() {
                     tags: vec![],
                     payload: Some(payload.clone()),
                     content_type: PayloadType::Json,
+                    headers: Vec::new(),
+                    ordering_key: None,
                     payload_expires_at: time + Duration::from_secs(90 * 86_400),
                     deliver_at: None,
                     routing: Routing { targets: endpoints.iter().copied().collect(), skips: vec![] },

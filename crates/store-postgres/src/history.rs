@@ -8,9 +8,12 @@ mod scan;
 
 use async_trait::async_trait;
 use hookpost_domain::id::MessageKind;
-use hookpost_domain::{ApplicationId, AttemptId, Delivery, DeliveryKey, EndpointId, Message, MessageId, Timestamp};
+use hookpost_domain::{
+    ApplicationId, AttemptId, Delivery, DeliveryKey, EndpointId, Message, MessageId, Receipt, ReceiptId, SourceId, Timestamp,
+};
 use hookpost_store::history::{
-    AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, RetentionPolicy, ScannedPage, StoredAttempt,
+    AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, ReceiptCounts, ReceiptFilter, RetentionPolicy, ScannedPage,
+    StoredAttempt,
 };
 use hookpost_store::{History, Listed, PageRequest, Reference, Unavailable};
 
@@ -74,6 +77,23 @@ impl History for PostgresStore {
 
     async fn endpoint_counts(&self, endpoint: EndpointId, since: Timestamp, until: Timestamp) -> Result<EndpointCounts, Unavailable> {
         Ok(counted::of_endpoint(&self.shared, endpoint, since, until).await?)
+    }
+
+    async fn receipt(&self, source: SourceId, id: ReceiptId) -> Result<Option<Receipt>, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
+    }
+
+    async fn receipts(
+        &self,
+        source: SourceId,
+        filter: ReceiptFilter,
+        page: PageRequest<ReceiptId>,
+    ) -> Result<ScannedPage<Receipt, ReceiptId>, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
+    }
+
+    async fn receipt_counts(&self, source: SourceId, since: Timestamp, until: Timestamp) -> Result<ReceiptCounts, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
     }
 
     async fn expunge_message(&self, application: ApplicationId, message: MessageId) -> Result<bool, Unavailable> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookpost_domain::{Message, MessageId, RowId, Timestamp, limits};
 use hookpost_store::intake::KeptAnswer;
-use hookpost_store::{AcceptError, Accepted, Catalog as _, IdempotencyKey, Intake, NewMessage, Unavailable};
+use hookpost_store::{AcceptError, Accepted, Catalog as _, IdempotencyKey, Intake, NewMessage, NewReceipt, Received, Unavailable};
 use tokio::sync::oneshot;
 
 use crate::PostgresStore;
@@ -24,6 +24,10 @@ impl Intake for PostgresStore {
         let message = Arc::new(Message { id: MessageId::from_row(RowId::MIN), application, content, created_at: now });
         self.shared.accepts.push(AcceptCommand { message, view, key, reply }).await?;
         answer.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    async fn receive(&self, received: NewReceipt, now: Timestamp) -> Result<Received, AcceptError> {
+        Err(Unavailable("not built yet".to_owned()).into())
     }
 
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {

@@ -35,7 +35,7 @@ pub(crate) async fn forget(shared: &Shared, policy: RetentionPolicy, now: Timest
     };
     let payloads = payloads::forget(&mut connection, now).await?;
     let swept = sweeps::sweep(&connection, first_left, by_partitions, now).await?;
-    Ok(Forgotten { messages: messages.count, payloads: payloads.count, more: messages.more || payloads.more || swept.more })
+    Ok(Forgotten { messages: messages.count, payloads: payloads.count, receipts: 0, more: messages.more || payloads.more || swept.more })
 }
 
 /// What one call took away of one kind.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookpost_domain::access::{Revocation, RevocationTarget};
-use hookpost_domain::id::ApplicationKind;
+use hookpost_domain::id::{ApplicationKind, SourceKind};
+use hookpost_domain::source::SourceToken;
 use hookpost_domain::task::TaskStatus;
 use hookpost_domain::{
-    ApiKey, ApiKeyId, Application, ApplicationId, BackgroundTask, Endpoint, EndpointId, EventType, EventTypeName, OrgId, RowId, TaskId,
-    Timestamp, limits,
+    ApiKey, ApiKeyId, Application, ApplicationId, BackgroundTask, Endpoint, EndpointId, EventType, EventTypeName, OrgId, RowId, Source,
+    SourceId, TaskId, Timestamp, limits,
 };
 use hookpost_store::catalog::TaskFilter;
 use hookpost_store::{ApplicationView, Catalog, Change, Listed, PageRequest, Reference, Unavailable, WriteError};
@@ -214,6 +215,46 @@ impl Catalog for SqliteStore {
                 }))
             })
             .await
+    }
+
+    async fn source(&self, org: &OrgId, reference: Reference<'_, SourceKind>) -> Result<Option<Arc<Source>>, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
+    }
+
+    async fn source_by_id(&self, id: SourceId) -> Result<Option<Arc<Source>>, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
+    }
+
+    async fn source_by_token(&self, token: &SourceToken) -> Result<Option<Arc<Source>>, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
+    }
+
+    async fn sources(&self, org: &OrgId, page: PageRequest<SourceId>) -> Result<Listed<Source>, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
+    }
+
+    async fn pull_sources(&self) -> Result<Vec<Arc<Source>>, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
+    }
+
+    async fn create_source(&self, source: Source, application: Option<Application>) -> Result<(), WriteError> {
+        Err(Unavailable("not built yet".to_owned()).into())
+    }
+
+    async fn update_source(&self, id: SourceId, change: Change<Source>) -> Result<Source, WriteError> {
+        Err(Unavailable("not built yet".to_owned()).into())
+    }
+
+    async fn delete_source(&self, id: SourceId, now: Timestamp) -> Result<(), WriteError> {
+        Err(Unavailable("not built yet".to_owned()).into())
+    }
+
+    async fn source_state(&self, id: SourceId) -> Result<Option<Vec<u8>>, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
+    }
+
+    async fn set_source_state(&self, id: SourceId, state: Vec<u8>) -> Result<(), Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
     }
 
     async fn event_type(&self, org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable> {

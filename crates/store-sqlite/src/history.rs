@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use hookpost_domain::id::MessageKind;
 use hookpost_domain::{
-    ApplicationId, AttemptId, Delivery, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, RowId, Timestamp,
-    limits,
+    ApplicationId, AttemptId, Delivery, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, Receipt, ReceiptId,
+    RowId, SourceId, Timestamp, limits,
 };
 use hookpost_store::history::{
-    AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, RetentionPolicy, ScannedPage, StoredAttempt,
+    AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, ReceiptCounts, ReceiptFilter, RetentionPolicy, ScannedPage,
+    StoredAttempt,
 };
 use hookpost_store::page::Walk;
 use hookpost_store::{History, Listed, PageRequest, Reference, Unavailable};
@@ -167,6 +168,23 @@ impl History for SqliteStore {
             })
         })
         .await
+    }
+
+    async fn receipt(&self, source: SourceId, id: ReceiptId) -> Result<Option<Receipt>, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
+    }
+
+    async fn receipts(
+        &self,
+        source: SourceId,
+        filter: ReceiptFilter,
+        page: PageRequest<ReceiptId>,
+    ) -> Result<ScannedPage<Receipt, ReceiptId>, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
+    }
+
+    async fn receipt_counts(&self, source: SourceId, since: Timestamp, until: Timestamp) -> Result<ReceiptCounts, Unavailable> {
+        Err(Unavailable("not built yet".to_owned()))
     }
 
     async fn expunge_message(&self, application: ApplicationId, message: MessageId) -> Result<bool, Unavailable> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookpost_domain::{DeliveryKey, DeliveryState, Message, MessageId, Progress, RowId, Timestamp, Trigger, limits};
 use hookpost_store::intake::KeptAnswer;
-use hookpost_store::{AcceptError, Accepted, IdempotencyKey, Intake, LeasedDelivery, NewMessage, Unavailable};
+use hookpost_store::{AcceptError, Accepted, IdempotencyKey, Intake, LeasedDelivery, NewMessage, NewReceipt, Received, Unavailable};
 use parking_lot::MutexGuard;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
@@ -27,6 +27,10 @@ impl Intake for SqliteStore {
         let command = AcceptCommand { message, idempotency_key, now, reply: Some(reply), outcome: None };
         self.shared.queue.push(Command::Accept(command))?;
         answer.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    async fn receive(&self, received: NewReceipt, now: Timestamp) -> Result<Received, AcceptError> {
+        Err(Unavailable("not built yet".to_owned()).into())
     }
 
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {

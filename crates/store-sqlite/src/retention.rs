@@ -63,7 +63,7 @@ fn forget_piece(
     sweep(context, oldest_kept, now)?;
     let more =
         !old_messages(context.connection, oldest_kept, 1)?.is_empty() || payloads.more || keys.more || answers == SWEPT_ROWS_MAX as usize;
-    let forgotten = Forgotten { messages: messages.len() as u64, payloads: payloads.count, more };
+    let forgotten = Forgotten { messages: messages.len() as u64, payloads: payloads.count, receipts: 0, more };
     Ok(Written::and(forgotten, move |shared| {
         let mut leases = shared.leases.lock();
         messages.iter().for_each(|message| leases.forget_message(*message));

@@ -9,16 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hookpost_domain::access::RevocationTarget;
-use hookpost_domain::{ApiKey, ApplicationId, EventType, EventTypeName, OrgId, Timestamp};
+use hookpost_domain::{ApiKey, ApplicationId, EventType, EventTypeName, OrgId, Source, SourceId, Timestamp};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::rows::{TokenHash, token_hash};
 use crate::{ApplicationView, Listed, PageRequest};
 
 /// Applications and their endpoints, counted one each.
 const CACHED_ROWS_MAX: u64 = 200_000;
 const CACHED_ORGS_MAX: u64 = 10_000;
 const CACHED_KEYS_MAX: u64 = 10_000;
+const CACHED_SOURCES_MAX: u64 = 100_000;
+/// Tokens that are looked for in the store at a time: whoever guesses makes readers work, and no more of them than this.
+const TOKENS_LOOKED_FOR_MAX: usize = 16;
 type FastHash = foldhash::fast::RandomState;
 
 const KNOWN_APPLICATIONS_MAX: usize = 100_000;
@@ -32,6 +36,10 @@ pub struct CatalogCache {
     uids: moka::sync::Cache<(OrgId, String), ApplicationId>,
     event_types: moka::sync::Cache<OrgId, Arc<EventTypes>>,
     api_keys: moka::sync::Cache<[u8; 32], Arc<ApiKey>>,
+    sources: moka::sync::Cache<SourceId, Arc<Source>>,
+    /// Only tokens that a source has, or had when it was asked for.
+    source_tokens: moka::sync::Cache<TokenHash, SourceId>,
+    token_lookups: tokio::sync::Semaphore,
     /// Loads under way by ticket, without those that a change overtook.
     loading: Mutex<Loads>,
     /// Small and asked with every token: kept whole.
@@ -62,6 +70,7 @@ pub enum Loading {
     Application(ApplicationId),
     EventTypes(OrgId),
     ApiKey([u8; 32]),
+    Source(SourceId),
 }
 
 impl CatalogCache {
@@ -75,6 +84,9 @@ impl CatalogCache {
             uids: moka::sync::Cache::new(CACHED_ROWS_MAX),
             event_types: moka::sync::Cache::new(CACHED_ORGS_MAX),
             api_keys: moka::sync::Cache::new(CACHED_KEYS_MAX),
+            sources: moka::sync::Cache::new(CACHED_SOURCES_MAX),
+            source_tokens: moka::sync::Cache::new(CACHED_SOURCES_MAX),
+            token_lookups: tokio::sync::Semaphore::new(TOKENS_LOOKED_FOR_MAX),
             loading: Mutex::default(),
             revocations: RwLock::new(revocations),
             known_applications: Mutex::default(),
@@ -146,6 +158,49 @@ impl CatalogCache {
         }
     }
 
+    pub fn source(&self, id: SourceId) -> Option<Arc<Source>> {
+        self.sources.get(&id)
+    }
+
+    /// The source that has the token now, if both are known.
+    pub fn source_of_token(&self, hash: &TokenHash) -> Option<Arc<Source>> {
+        let source = self.source(self.source_tokens.get(hash)?)?;
+        // It may have been taken from the source since: the source says which it has.
+        let has_it = source.tokens.all().any(|token| token_hash(token) == *hash);
+        has_it.then_some(source)
+    }
+
+    /// To be held by whoever looks for a token in the store.
+    pub async fn token_lookup(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.token_lookups.acquire().await.expect("it is never closed")
+    }
+
+    pub fn loaded_source(&self, ticket: u64, id: SourceId, source: Option<&Arc<Source>>) {
+        let mut loading = self.loading.lock();
+        if loading.end(ticket)
+            && let Some(source) = source
+        {
+            self.put_source(id, source);
+        }
+    }
+
+    fn put_source(&self, id: SourceId, source: &Arc<Source>) {
+        source.tokens.all().for_each(|token| self.source_tokens.insert(token_hash(token), id));
+        self.sources.insert(id, Arc::clone(source));
+    }
+
+    /// After a change; `None`: it is gone.
+    pub fn patch_source(&self, id: SourceId, source: Option<&Arc<Source>>) {
+        let mut loading = self.loading.lock();
+        loading.overtake(&Loading::Source(id));
+        match source {
+            Some(source) => self.put_source(id, source),
+            None => self.sources.invalidate(&id),
+        }
+        drop(loading);
+        self.changed();
+    }
+
     /// Changes the view of an application where it is cached; `None` removes it.
     pub fn patch_application(&self, id: ApplicationId, patch: impl FnOnce(&mut ApplicationView) -> Option<()>) {
         let mut loading = self.loading.lock();
@@ -198,6 +253,8 @@ impl CatalogCache {
         self.uids.invalidate_all();
         self.event_types.invalidate_all();
         self.api_keys.invalidate_all();
+        self.sources.invalidate_all();
+        self.source_tokens.invalidate_all();
         self.known_applications.lock().clear();
         drop(loading);
         self.changed();

@@ -81,16 +81,19 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// Whose URL it is, by its current token or one from before a rotation (the caller looks whether that is still good). From memory: every request asks.
     async fn source_by_token(&self, token: &SourceToken) -> Result<Option<Arc<Source>>, Unavailable>;
     async fn sources(&self, org: &OrgId, page: PageRequest<SourceId>) -> Result<Listed<Source>, Unavailable>;
-    /// Of every tenant, those that nobody calls (cron, polls, back-fill), for the engine.
+    /// Of every tenant, those that are asked instead of calling (cron, polls, back-fill), disabled ones too, oldest first: for the engine. Not from
+    /// memory; [`Self::version`] says when to ask again.
     async fn pull_sources(&self) -> Result<Vec<Arc<Source>>, Unavailable>;
-    /// With the application that is made for it, in one transaction. `Conflict { field: "uid" }`, `NotFound` (the application).
+    /// With the application that is made for it, in one transaction. `Conflict { field: "uid" }`, `Conflict { field: "token" }`, `NotFound` (the
+    /// application, of the same tenant).
     async fn create_source(&self, source: Source, application: Option<Application>) -> Result<(), WriteError>;
-    /// `NotFound`, `Conflict { field: "uid" }`, `Refused`.
+    /// `NotFound` (also the application, if it leads to another), `Conflict { field: "uid" }`, `Conflict { field: "token" }`, `Refused`.
     async fn update_source(&self, id: SourceId, change: Change<Source>) -> Result<Source, WriteError>;
-    /// `NotFound`. Its application goes with it if it was made for it. Receipts stay for their retention, out of reach.
+    /// `NotFound`. Its application goes with it if it was made for it, its state too. Receipts stay for their retention.
     async fn delete_source(&self, id: SourceId, now: Timestamp) -> Result<(), WriteError>;
     /// How far a pull source came: its own bytes, which change often and are no part of the catalogue's version.
     async fn source_state(&self, id: SourceId) -> Result<Option<Vec<u8>>, Unavailable>;
+    /// Nothing where the source is gone.
     async fn set_source_state(&self, id: SourceId, state: Vec<u8>) -> Result<(), Unavailable>;
 
     async fn event_type(&self, org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable>;

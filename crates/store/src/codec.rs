@@ -1,18 +1,37 @@
 //! The bytes of rows, the same in every store on disk. Every blob starts with a version; the shapes here are the stores' own, so that the
 //! vocabulary of the domain can change without changing what old rows say.
 
-use bytes::Bytes;
+mod message;
+mod receipt;
+
 use hookpost_domain::delivery::{ResponseBody, ResponseRecord, TransportErrorKind};
-use hookpost_domain::message::{PayloadType, Routing, Skip};
 use hookpost_domain::{
-    ApplicationId, Attempt, AttemptId, AttemptOutcome, Channel, DeliveryState, EndpointId, EventTypeName, Message, MessageContent,
-    MessageId, Progress, Reason, RowId, Tag, Timestamp, Trigger, Uid,
+    Attempt, AttemptId, AttemptOutcome, DeliveryState, EndpointId, MessageId, Progress, Reason, RowId, Timestamp, Trigger,
 };
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 use thiserror::Error;
 
-const MESSAGE_VERSION: u8 = 1;
+/// Numbers once given to a variant stay with it.
+macro_rules! numbered {
+    ($vis:vis $to:ident, $from_vis:vis $from:ident, $type:ident, $what:literal: $($number:literal $variant:ident,)*) => {
+        $vis fn $to(value: $type) -> u8 {
+            match value { $($type::$variant => $number,)* }
+        }
+
+        $from_vis fn $from(number: u8) -> Result<$type, Unreadable> {
+            match number {
+                $($number => Ok($type::$variant),)*
+                other => Err(unreadable($what, format_args!("number {other} is not known"))),
+            }
+        }
+    };
+}
+
+use numbered;
+
+pub use message::{CREATED_AT_BYTES, decode_created_at, decode_message, encode_header};
+pub use receipt::{decode_receipt, encode_receipt, received_at_and_kind, verdict_number, verdict_of_number};
+
 const DELIVERY_VERSION: u8 = 1;
 const ATTEMPT_VERSION: u8 = 1;
 
@@ -35,88 +54,6 @@ fn split_version<'a>(what: &'static str, version: u8, bytes: &'a [u8]) -> Result
         None => Err(unreadable(what, "it is empty")),
     }
 }
-
-#[derive(Serialize)]
-struct HeaderOut<'a> {
-    created_at: Timestamp,
-    event_type: &'a EventTypeName,
-    event_id: Option<&'a Uid>,
-    channels: &'a [Channel],
-    tags: &'a [Tag],
-    content_type: Option<&'a str>,
-    payload_expires_at: Timestamp,
-    deliver_at: Option<Timestamp>,
-    targets: &'a [EndpointId],
-    skips: SmallVec<[(EndpointId, u8); 4]>,
-}
-
-#[derive(Deserialize)]
-struct HeaderIn {
-    created_at: Timestamp,
-    event_type: EventTypeName,
-    event_id: Option<Uid>,
-    channels: Vec<Channel>,
-    tags: Vec<Tag>,
-    content_type: Option<String>,
-    payload_expires_at: Timestamp,
-    deliver_at: Option<Timestamp>,
-    targets: SmallVec<[EndpointId; 4]>,
-    skips: Vec<(EndpointId, u8)>,
-}
-
-/// Everything of a message but its payload.
-pub fn encode_header(message: &Message, into: &mut Vec<u8>) {
-    let content = &message.content;
-    let header = HeaderOut {
-        created_at: message.created_at,
-        event_type: &content.event_type,
-        event_id: content.event_id.as_ref(),
-        channels: &content.channels,
-        tags: &content.tags,
-        content_type: match &content.content_type {
-            PayloadType::Json => None,
-            PayloadType::Other(content_type) => Some(content_type),
-        },
-        payload_expires_at: content.payload_expires_at,
-        deliver_at: content.deliver_at,
-        targets: &content.routing.targets,
-        skips: content.routing.skips.iter().map(|skip| (skip.endpoint, reason_number(skip.reason))).collect(),
-    };
-    into.clear();
-    into.push(MESSAGE_VERSION);
-    extend(&header, into);
-}
-
-pub fn decode_message(id: MessageId, application: ApplicationId, header: &[u8], payload: Option<&[u8]>) -> Result<Message, Unreadable> {
-    let bytes = split_version("message", MESSAGE_VERSION, header)?;
-    let header: HeaderIn = postcard::from_bytes(bytes).map_err(|error| unreadable("message", error))?;
-    let skips = header
-        .skips
-        .into_iter()
-        .map(|(endpoint, reason)| Ok(Skip { endpoint, reason: reason_of_number(reason)? }))
-        .collect::<Result<_, Unreadable>>()?;
-    let content = MessageContent {
-        event_type: header.event_type,
-        event_id: header.event_id,
-        channels: header.channels,
-        tags: header.tags,
-        payload: payload.map(Bytes::copy_from_slice),
-        content_type: header.content_type.map_or(PayloadType::Json, PayloadType::Other),
-        payload_expires_at: header.payload_expires_at,
-        deliver_at: header.deliver_at,
-        routing: Routing { targets: header.targets, skips },
-    };
-    Ok(Message { id, application, content, created_at: header.created_at })
-}
-
-/// When a message was accepted, from the beginning of its header ([`CREATED_AT_BYTES`] of it are enough).
-pub fn decode_created_at(header: &[u8]) -> Result<Timestamp, Unreadable> {
-    let mut bytes = split_version("message", MESSAGE_VERSION, header)?;
-    take_varint(&mut bytes).map(Timestamp::from_unix_ms).ok_or_else(|| unreadable("message", "it ends early"))
-}
-
-/// The version and the longest varint.
-pub const CREATED_AT_BYTES: usize = 11;
 
 /// A delivery row: its state, and the last attempt as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -357,22 +294,6 @@ pub fn trigger_of_number(number: u8) -> Result<Trigger, Unreadable> {
     }
 }
 
-/// Numbers once given to a variant stay with it.
-macro_rules! numbered {
-    ($to:ident, $from:ident, $type:ident, $what:literal: $($number:literal $variant:ident,)*) => {
-        fn $to(value: $type) -> u8 {
-            match value { $($type::$variant => $number,)* }
-        }
-
-        fn $from(number: u8) -> Result<$type, Unreadable> {
-            match number {
-                $($number => Ok($type::$variant),)*
-                other => Err(unreadable($what, format_args!("number {other} is not known"))),
-            }
-        }
-    };
-}
-
 numbered! { reason_number, reason_of_number, Reason, "reason":
     0 EventTypeNotSubscribed, 1 ChannelNotSubscribed, 2 EndpointDisabled, 3 EndpointCreatedLater, 4 RetriesExhausted, 5 ReceiverRefused,
     6 EndpointDeleted, 7 PayloadExpunged, 8 CanceledByUser, 9 NotYetDue, 10 RetryScheduled, 11 Throttled, 12 CircuitOpen,
@@ -386,6 +307,8 @@ numbered! { error_kind_number, error_kind_of_number, TransportErrorKind, "transp
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use hookpost_domain::{ApplicationId, ReceiptId, SourceId};
 
     use super::*;
 
@@ -460,6 +383,7 @@ mod tests {
         fn damaged_rows_are_errors(bytes: Vec<u8>) {
             let _ = decode_attempt(&bytes);
             let _ = decode_delivery(&bytes);
+            let _ = decode_receipt(ReceiptId::from_row(RowId::MIN), SourceId::from_row(RowId::MIN), &bytes);
             let _ = decode_message(MessageId::from_row(RowId::MIN), ApplicationId::from_row(RowId::MIN), &bytes, None);
         }
     }

@@ -16,6 +16,9 @@ pub mod history;
 pub mod intake;
 pub mod model;
 pub mod queue;
+pub mod receipt;
+pub mod receive;
+pub mod source;
 
 use async_trait::async_trait;
 
@@ -109,6 +112,37 @@ macro_rules! conformance_tests {
                 tasks_are_kept_and_listed
                 every_change_shows_in_the_version
                 the_catalog_survives_a_crash
+            }
+            source {
+                sources_are_found_with_all_they_have
+                uids_of_sources_are_unique_per_tenant
+                tokens_lead_to_their_source
+                a_source_comes_and_goes_with_its_application
+                an_application_of_others_stays_when_a_source_goes
+                half_a_source_is_never_made
+                sources_are_listed_in_pages
+                sources_that_nobody_calls_are_listed_for_the_engine
+                states_of_sources_are_kept_apart
+                every_change_of_a_source_shows_in_the_version
+            }
+            receive {
+                a_message_is_made_with_its_receipt
+                what_is_refused_is_kept_and_makes_nothing
+                a_body_that_is_not_the_payload_is_kept_beside_it
+                the_same_event_makes_one_message
+                the_same_event_at_the_same_moment_makes_one_message
+                events_are_told_apart_for_the_window_of_their_source
+                events_and_requests_to_the_api_never_meet
+                a_message_that_is_refused_leaves_no_receipt
+            }
+            receipt {
+                receipts_are_seen_at_their_source_only
+                receipts_are_listed_in_pages
+                receipts_are_filtered
+                receipts_are_counted_by_verdict_and_minute
+                a_body_goes_with_the_payload_of_its_message
+                old_receipts_are_forgotten
+                receipts_are_forgotten_in_pieces
             }
             history {
                 messages_are_found_by_id_and_event_id

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hookpost_domain::receipt::VerdictKind;
+use hookpost_domain::receipt::{Verdict, VerdictKind};
 use hookpost_domain::task::DeliveryStatus;
 use hookpost_domain::{
     ApplicationId, Attempt, AttemptId, Channel, Delivery, DeliveryKey, EndpointId, EventTypeName, Message, MessageId, Receipt, ReceiptId,
@@ -60,7 +60,7 @@ pub trait History: Send + Sync + std::fmt::Debug {
     /// rounded down to the minute, `until` up.
     async fn endpoint_counts(&self, endpoint: EndpointId, since: Timestamp, until: Timestamp) -> Result<EndpointCounts, Unavailable>;
 
-    /// A receipt with the whole request, also where its body is that of its message.
+    /// A receipt with the whole request, also where its body is that of its message, unless that has none any more.
     async fn receipt(&self, source: SourceId, id: ReceiptId) -> Result<Option<Receipt>, Unavailable>;
     /// A page of what matches, without bodies.
     async fn receipts(
@@ -69,7 +69,7 @@ pub trait History: Send + Sync + std::fmt::Debug {
         filter: ReceiptFilter,
         page: PageRequest<ReceiptId>,
     ) -> Result<ScannedPage<Receipt, ReceiptId>, Unavailable>;
-    /// How many receipts of each verdict a source has from `since` to `until`; `since` is rounded down to the minute, `until` up.
+    /// How many receipts of each verdict a source got from `since` to `until`; `since` is rounded down to the minute, `until` up.
     async fn receipt_counts(&self, source: SourceId, since: Timestamp, until: Timestamp) -> Result<ReceiptCounts, Unavailable>;
 
     /// Removes the payload for good; deliveries stay as they are, and whoever claims one finds no payload. `false`: there is no such message in this application.
@@ -77,7 +77,7 @@ pub trait History: Send + Sync + std::fmt::Debug {
     /// Removes the body of the response for good. `false`: there is no such attempt.
     async fn expunge_attempt(&self, message: MessageId, id: AttemptId) -> Result<bool, Unavailable>;
 
-    /// Forgets a small piece of what is past its time: payloads, whole messages with deliveries (unfinished ones too) and attempts, idempotency keys, revocations; so that writers wait little; called again and again.
+    /// Forgets a small piece of what is past its time: payloads, whole messages with deliveries (unfinished ones too) and attempts, receipts, idempotency keys, revocations; so that writers wait little; called again and again.
     async fn forget(&self, policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable>;
 }
 
@@ -122,6 +122,37 @@ pub struct ReceiptFilter {
     pub after: Option<Timestamp>,
 }
 
+impl ReceiptFilter {
+    /// Everything but the text.
+    pub fn matches(&self, receipt: &Receipt) -> bool {
+        let same = |wanted: &Option<String>, own: Option<&str>| wanted.as_ref().is_none_or(|wanted| own == Some(wanted));
+        let code = match &receipt.verdict {
+            Verdict::Rejected(rejection) => Some(rejection.code.as_str()),
+            _ => None,
+        };
+        self.verdict.is_none_or(|wanted| receipt.verdict.kind() == wanted)
+            && same(&self.code, code)
+            && same(&self.event_type, receipt.event_type.as_deref())
+            && same(&self.event_id, receipt.event_id.as_deref())
+            && self.before.is_none_or(|before| receipt.received_at < before)
+            && self.after.is_none_or(|after| receipt.received_at > after)
+    }
+
+    /// Whether the text has to be looked for in the body: it is wanted, and neither in the URL nor in the headers.
+    pub fn is_up_to_body(&self, receipt: &Receipt) -> bool {
+        let request = &receipt.request;
+        self.text.is_some()
+            && !self.is_in(request.url.as_bytes())
+            && !request.headers.iter().any(|(name, value)| self.is_in(name.as_bytes()) || self.is_in(value))
+    }
+
+    /// Whether the text is in there.
+    pub fn is_in(&self, bytes: &[u8]) -> bool {
+        let Some(text) = &self.text else { return true };
+        text.is_empty() || bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReceiptCounts {
     pub accepted: u64,
@@ -129,6 +160,18 @@ pub struct ReceiptCounts {
     pub handshake: u64,
     pub quarantined: u64,
     pub rejected: u64,
+}
+
+impl ReceiptCounts {
+    pub fn of_mut(&mut self, verdict: VerdictKind) -> &mut u64 {
+        match verdict {
+            VerdictKind::Accepted => &mut self.accepted,
+            VerdictKind::Duplicate => &mut self.duplicate,
+            VerdictKind::Handshake => &mut self.handshake,
+            VerdictKind::Quarantined => &mut self.quarantined,
+            VerdictKind::Rejected => &mut self.rejected,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -23,8 +23,10 @@ pub trait Intake: Send + Sync + std::fmt::Debug {
 
     /// Puts the receipt of a request at a source on disk, with the message that is made of it, in one transaction, and returns after the fsync.
     ///
-    /// Everything that is said of [`Self::accept`] holds for the message. If its [`Once`] is known, also when two come at the same moment, no message
-    /// is made: the receipt says [`Verdict::Duplicate`] of the one that was made, and keeps its own body.
+    /// Everything that is said of [`Self::accept`] holds for the message. If its [`Once`] is known, also when two come at the same moment, on several
+    /// nodes and after a restart, no message is made: the receipt says [`Verdict::Duplicate`] of the one that was made, and keeps its own body.
+    ///
+    /// Where the message is refused there is no receipt either. A source need not exist (any more): whoever asks has looked.
     async fn receive(&self, received: NewReceipt, now: Timestamp) -> Result<Received, AcceptError>;
 
     /// The answer that was kept for a `POST` other than creating a message.
@@ -58,8 +60,8 @@ pub struct NewReceipt {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewReceiptOutcome {
-    /// It becomes a message, unless `once` is known; the payload of the message is the body of the request, which says
-    /// [`ReceivedBody::InMessage`](hookpost_domain::receipt::ReceivedBody).
+    /// It becomes a message, unless `once` is known, which stands in the place of an idempotency key: `message` has none. Where the payload is the body of
+    /// the request, that says [`ReceivedBody::InMessage`](hookpost_domain::receipt::ReceivedBody), and is kept once.
     Message { message: NewMessage, once: Option<Once> },
     /// No message is made of it: a handshake, a quarantined or rejected request.
     Settled(Verdict),
@@ -68,10 +70,41 @@ pub enum NewReceiptOutcome {
 /// What a provider may send again and again within the window to make one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Once {
-    /// Over source and event id, or whatever the source tells its events by.
+    /// Over source and event id, or whatever the source tells its events by. Never meets one that is the key of a request to the API.
     pub key: IdempotencyKey,
-    /// At most [`hookpost_domain::limits::DEDUPLICATION_WINDOW_MAX`].
+    /// At most [`hookpost_domain::limits::DEDUPLICATION_WINDOW_MAX`]; counts in whole seconds.
     pub window: Duration,
+}
+
+/// The message that a [`Once`] made, for as long as its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MadeOnce {
+    pub message: MessageId,
+    pub created_at: Timestamp,
+    pub window_s: u32,
+}
+
+impl Once {
+    pub fn window_s(self) -> u32 {
+        let window = self.window.min(hookpost_domain::limits::DEDUPLICATION_WINDOW_MAX);
+        u32::try_from(window.as_secs()).unwrap_or(u32::MAX)
+    }
+
+    pub fn made(self, message: MessageId, created_at: Timestamp) -> MadeOnce {
+        MadeOnce { message, created_at, window_s: self.window_s() }
+    }
+}
+
+impl MadeOnce {
+    /// From then on it is as if it had never been.
+    pub fn until(self) -> Timestamp {
+        self.created_at + Duration::from_secs(self.window_s.into())
+    }
+
+    /// Whether it still answers one that comes now. Where the window of a source was changed meanwhile, the shorter one counts.
+    pub fn answers(self, once: Once, now: Timestamp) -> bool {
+        now.since(self.created_at) < Duration::from_secs(self.window_s.min(once.window_s()).into())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

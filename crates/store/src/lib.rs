@@ -20,6 +20,7 @@ pub mod intake;
 pub mod memory;
 pub mod page;
 pub mod queue;
+pub mod receipt;
 pub mod rows;
 pub mod transfer;
 pub mod vault;
@@ -32,7 +33,7 @@ use thiserror::Error;
 
 pub use catalog::{ApplicationView, Catalog, Change, Reference};
 pub use history::History;
-pub use intake::{AcceptError, Accepted, IdempotencyKey, Intake, NewMessage};
+pub use intake::{AcceptError, Accepted, IdempotencyKey, Intake, MadeOnce, NewMessage, NewReceipt, NewReceiptOutcome, Once, Received};
 pub use page::{Cursor, Listed, Order, PageRequest};
 pub use queue::{Claimed, LeaseId, LeasedDelivery, Queue, Record, Recorded};
 

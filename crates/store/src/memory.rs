@@ -8,22 +8,25 @@ mod history;
 mod intake;
 mod lane;
 mod queue;
+mod receipts;
+mod sources;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hookpost_domain::access::RevocationTarget;
 use hookpost_domain::id::RowIds;
 use hookpost_domain::{
     ApiKey, ApiKeyId, ApplicationId, AttemptId, BackgroundTask, EndpointId, EventType, EventTypeName, Message, MessageId, OrgId, PublicIds,
-    RowId, TaskId, Timestamp, Uid,
+    Receipt, ReceiptId, RowId, Source, SourceId, TaskId, Timestamp, Uid,
 };
 use parking_lot::Mutex;
 
 use crate::history::StoredAttempt;
 use crate::intake::KeptAnswer;
 use crate::queue::ReadySender;
-use crate::{ApplicationView, IdempotencyKey, Store};
+use crate::{ApplicationView, IdempotencyKey, MadeOnce, Store};
 use lane::Lane;
 
 #[derive(Debug)]
@@ -40,6 +43,8 @@ struct State {
     version: u64,
 
     applications: BTreeMap<ApplicationId, Arc<ApplicationView>>,
+    sources: BTreeMap<SourceId, Arc<Source>>,
+    source_states: BTreeMap<SourceId, Vec<u8>>,
     event_types: BTreeMap<(OrgId, EventTypeName), Arc<EventType>>,
     api_keys: BTreeMap<ApiKeyId, Arc<ApiKey>>,
     /// When, and until when to remember it.
@@ -53,6 +58,10 @@ struct State {
     /// The deliveries, by endpoint and message. Those of deleted endpoints stay as long as their messages.
     lanes: BTreeMap<EndpointId, Lane>,
     attempts: BTreeMap<AttemptId, StoredAttempt>,
+
+    once: HashMap<IdempotencyKey, MadeOnce>,
+    /// Without their bodies, and those that no message has.
+    receipts: BTreeMap<ReceiptId, (Receipt, Option<Bytes>)>,
 }
 
 impl MemoryStore {
@@ -62,6 +71,8 @@ impl MemoryStore {
             leases: 0,
             version: 0,
             applications: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            source_states: BTreeMap::new(),
             event_types: BTreeMap::new(),
             api_keys: BTreeMap::new(),
             revocations: HashMap::new(),
@@ -72,6 +83,8 @@ impl MemoryStore {
             answers: HashMap::new(),
             lanes: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            once: HashMap::new(),
+            receipts: BTreeMap::new(),
         };
         Self { ids, ready, state: Mutex::new(state) }
     }

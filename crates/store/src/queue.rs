@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use hookpost_domain::delivery::Transition;
 use hookpost_domain::health::Health;
 use hookpost_domain::{
-    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, TaskId, Timestamp,
-    Trigger,
+    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, SourceId, TaskId,
+    Timestamp, Trigger,
 };
 
 use crate::Unavailable;
@@ -54,6 +54,12 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
 
     /// Makes this node the one that works on a background task, if no living node does. Asked again before each page of it.
     async fn take_task(&self, _task: TaskId) -> Result<bool, Unavailable> {
+        Ok(true)
+    }
+
+    /// Makes this node the one that asks a source which nobody calls, if no living node does; it stays so until it ends. Asked again before each look, and
+    /// before what is kept of the source is read.
+    async fn take_source(&self, _source: SourceId) -> Result<bool, Unavailable> {
         Ok(true)
     }
 

@@ -1,6 +1,7 @@
 //! Rows of the catalogue: JSON, so that fields can be added; what must not be readable is sealed apart from the rest.
 
-use hookpost_domain::{Endpoint, EndpointId};
+use hookpost_domain::source::SourceToken;
+use hookpost_domain::{Endpoint, EndpointId, Source, SourceId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -10,7 +11,9 @@ use crate::codec::Unreadable;
 use crate::vault::{Vault, WrongMasterKey};
 
 /// Keys of an endpoint that hold secrets: the signing secrets, and the values of custom headers (often tokens).
-const SEALED_KEYS: [&str; 2] = ["secrets", "headers"];
+const SEALED_OF_ENDPOINT: [&str; 2] = ["secrets", "headers"];
+/// Keys of a source that hold secrets: those of its provider, the tokens of its URL, keys and headers with which it is asked.
+const SEALED_OF_SOURCE: [&str; 3] = ["kind", "tokens", "rules"];
 
 #[derive(Debug, Error)]
 pub enum RowError {
@@ -34,24 +37,117 @@ fn endpoint_context(id: EndpointId) -> Vec<u8> {
     [b"endpoint:".as_slice(), &id.row().raw().to_be_bytes()].concat()
 }
 
+fn source_context(id: SourceId) -> Vec<u8> {
+    [b"source:".as_slice(), &id.row().raw().to_be_bytes()].concat()
+}
+
 /// The readable part and the sealed one.
 pub fn encode_endpoint(vault: &Vault, endpoint: &Endpoint) -> Result<(Vec<u8>, Vec<u8>), RowError> {
-    let Value::Object(mut open) = serde_json::to_value(endpoint)? else {
-        return Err(Unreadable { what: "endpoint", why: "it is not an object".to_owned() }.into());
-    };
-    let mut secret = Map::new();
-    for key in SEALED_KEYS {
-        if let Some(value) = open.remove(key) {
-            secret.insert(key.to_owned(), value);
-        }
-    }
-    let sealed = vault.seal(&endpoint_context(endpoint.id), &to_json(&secret)?);
-    Ok((to_json(&open)?, sealed))
+    encode_sealed(vault, &endpoint_context(endpoint.id), endpoint, &SEALED_OF_ENDPOINT)
 }
 
 pub fn decode_endpoint(vault: &Vault, id: EndpointId, data: &[u8], sealed: &[u8]) -> Result<Endpoint, RowError> {
-    let mut endpoint: Map<String, Value> = from_json(data)?;
-    let secret: Map<String, Value> = from_json(&vault.open(&endpoint_context(id), sealed)?)?;
-    endpoint.extend(secret);
-    Ok(serde_json::from_value(Value::Object(endpoint))?)
+    decode_sealed(vault, &endpoint_context(id), data, sealed)
+}
+
+/// The readable part and the sealed one.
+pub fn encode_source(vault: &Vault, source: &Source) -> Result<(Vec<u8>, Vec<u8>), RowError> {
+    encode_sealed(vault, &source_context(source.id), source, &SEALED_OF_SOURCE)
+}
+
+pub fn decode_source(vault: &Vault, id: SourceId, data: &[u8], sealed: &[u8]) -> Result<Source, RowError> {
+    decode_sealed(vault, &source_context(id), data, sealed)
+}
+
+/// By which a source is found: what stands in the table opens no door.
+pub fn token_hash(token: &SourceToken) -> TokenHash {
+    let digest = ring::digest::digest(&ring::digest::SHA256, token.0.as_bytes());
+    digest.as_ref().try_into().expect("a digest has 32 bytes")
+}
+
+pub type TokenHash = [u8; 32];
+
+fn encode_sealed(vault: &Vault, context: &[u8], row: &impl Serialize, sealed_keys: &[&str]) -> Result<(Vec<u8>, Vec<u8>), RowError> {
+    let Value::Object(mut open) = serde_json::to_value(row)? else {
+        return Err(Unreadable { what: "row", why: "it is not an object".to_owned() }.into());
+    };
+    let mut secret = Map::new();
+    for key in sealed_keys {
+        if let Some(value) = open.remove(*key) {
+            secret.insert((*key).to_owned(), value);
+        }
+    }
+    Ok((to_json(&open)?, vault.seal(context, &to_json(&secret)?)))
+}
+
+fn decode_sealed<T: DeserializeOwned>(vault: &Vault, context: &[u8], data: &[u8], sealed: &[u8]) -> Result<T, RowError> {
+    let mut row: Map<String, Value> = from_json(data)?;
+    let secret: Map<String, Value> = from_json(&vault.open(context, sealed)?)?;
+    row.extend(secret);
+    Ok(serde_json::from_value(Value::Object(row))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hookpost_domain::access::OrgId;
+    use hookpost_domain::source::{BackFill, Poll, ProviderSettings, SourceKind, SourceRules, SourceTokens};
+    use hookpost_domain::{ApplicationId, RowId, Timestamp};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Same;
+
+    impl hookpost_domain::Entropy for Same {
+        fn fill(&self, buffer: &mut [u8]) {
+            buffer.fill(7);
+        }
+    }
+
+    fn source(kind: SourceKind) -> Source {
+        let back_fill = BackFill { api_key: "whisper-1".into(), resource: None, base_url: None, every_s: 60 };
+        Source {
+            id: SourceId::from_row(RowId::from_raw(9)),
+            org: OrgId::parse(OrgId::DEFAULT).unwrap(),
+            uid: None,
+            name: "Stripe".into(),
+            kind,
+            application: ApplicationId::from_row(RowId::from_raw(1)),
+            owns_application: true,
+            tokens: SourceTokens { current: SourceToken("whisper-2".into()), old: vec![(SourceToken("whisper-3".into()), Timestamp::MAX)] },
+            rules: SourceRules { back_fill: Some(back_fill), ..SourceRules::default() },
+            disabled: false,
+            metadata: Default::default(),
+            created_at: Timestamp::ZERO,
+            updated_at: Timestamp::ZERO,
+        }
+    }
+
+    #[test]
+    fn sources_come_back_and_keep_their_secrets() {
+        let vault = Vault::new(&[1; 32], Arc::new(Same));
+        let poll = Poll {
+            url: "https://example.com/?key=whisper-4".into(),
+            method: None,
+            headers: vec![("authorization".into(), "whisper-5".into())],
+            body: None,
+            every_s: 60,
+            items: None,
+            item_id: None,
+            cursor: None,
+        };
+        let settings = ProviderSettings(r#"{"secret": "whisper-6"}"#.into());
+        for kind in [SourceKind::Webhook { type_name: "stripe".into(), settings }, SourceKind::Poll(poll)] {
+            let source = source(kind);
+            let (data, sealed) = encode_source(&vault, &source).unwrap();
+            assert_eq!(decode_source(&vault, source.id, &data, &sealed).unwrap(), source);
+            for bytes in [&data, &sealed, &format!("{source:?}").into_bytes()] {
+                assert!(!bytes.windows(7).any(|window| window == b"whisper"), "a secret can be read");
+            }
+            let other = SourceId::from_row(RowId::from_raw(10));
+            assert!(matches!(decode_source(&vault, other, &data, &sealed), Err(RowError::WrongMasterKey(_))));
+        }
+    }
 }

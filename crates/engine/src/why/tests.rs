@@ -22,6 +22,8 @@ fn message() -> Message {
         tags: vec![],
         payload: Some(Bytes::from_static(b"{}")),
         content_type: PayloadType::Json,
+        headers: Vec::new(),
+        ordering_key: None,
         payload_expires_at: Timestamp::MAX,
         deliver_at: None,
         routing: Routing::default(),

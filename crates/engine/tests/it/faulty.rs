@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookpost_domain::access::{Revocation, RevocationTarget};
-use hookpost_domain::id::{ApplicationKind, MessageKind};
+use hookpost_domain::id::{ApplicationKind, MessageKind, SourceKind};
+use hookpost_domain::source::SourceToken;
 use hookpost_domain::*;
 use hookpost_store::catalog::TaskFilter;
 use hookpost_store::history::*;
@@ -145,6 +146,7 @@ macro_rules! delegate {
 
 delegate! { Intake {
     async fn accept(message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError>;
+    async fn receive(received: NewReceipt, now: Timestamp) -> Result<Received, AcceptError>;
     async fn kept_answer(key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable>;
     async fn keep_answer(key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable>;
 } }
@@ -160,6 +162,16 @@ delegate! { Catalog {
     async fn create_endpoint(endpoint: Endpoint) -> Result<(), WriteError>;
     async fn update_endpoint(application: ApplicationId, id: EndpointId, change: Change<Endpoint>) -> Result<Endpoint, WriteError>;
     async fn delete_endpoint(application: ApplicationId, id: EndpointId, now: Timestamp) -> Result<(), WriteError>;
+    async fn source(org: &OrgId, reference: Reference<'_, SourceKind>) -> Result<Option<Arc<Source>>, Unavailable>;
+    async fn source_by_id(id: SourceId) -> Result<Option<Arc<Source>>, Unavailable>;
+    async fn source_by_token(token: &SourceToken) -> Result<Option<Arc<Source>>, Unavailable>;
+    async fn sources(org: &OrgId, page: PageRequest<SourceId>) -> Result<Listed<Source>, Unavailable>;
+    async fn pull_sources() -> Result<Vec<Arc<Source>>, Unavailable>;
+    async fn create_source(source: Source, application: Option<Application>) -> Result<(), WriteError>;
+    async fn update_source(id: SourceId, change: Change<Source>) -> Result<Source, WriteError>;
+    async fn delete_source(id: SourceId, now: Timestamp) -> Result<(), WriteError>;
+    async fn source_state(id: SourceId) -> Result<Option<Vec<u8>>, Unavailable>;
+    async fn set_source_state(id: SourceId, state: Vec<u8>) -> Result<(), Unavailable>;
     async fn event_type(org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable>;
     async fn event_types(org: &OrgId, include_archived: bool, page: PageRequest<EventTypeName>) -> Result<Listed<EventType>, Unavailable>;
     async fn create_event_type(event_type: EventType) -> Result<(), WriteError>;
@@ -187,6 +199,9 @@ delegate! { History {
     async fn attempts_of_message(message: MessageId, filter: AttemptFilter, page: PageRequest<AttemptId>) -> Result<ScannedPage<StoredAttempt, AttemptId>, Unavailable>;
     async fn attempts_of_endpoint(endpoint: EndpointId, filter: AttemptFilter, page: PageRequest<AttemptId>) -> Result<ScannedPage<StoredAttempt, AttemptId>, Unavailable>;
     async fn endpoint_counts(endpoint: EndpointId, since: Timestamp, until: Timestamp) -> Result<EndpointCounts, Unavailable>;
+    async fn receipt(source: SourceId, id: ReceiptId) -> Result<Option<Receipt>, Unavailable>;
+    async fn receipts(source: SourceId, filter: ReceiptFilter, page: PageRequest<ReceiptId>) -> Result<ScannedPage<Receipt, ReceiptId>, Unavailable>;
+    async fn receipt_counts(source: SourceId, since: Timestamp, until: Timestamp) -> Result<ReceiptCounts, Unavailable>;
     async fn expunge_message(application: ApplicationId, message: MessageId) -> Result<bool, Unavailable>;
     async fn expunge_attempt(message: MessageId, id: AttemptId) -> Result<bool, Unavailable>;
     async fn forget(policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable>;

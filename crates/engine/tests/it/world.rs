@@ -394,6 +394,8 @@ impl World {
             tags: Vec::new(),
             payload: Some(Bytes::from_static(br#"{"n": 1.50}"#)),
             content_type: PayloadType::Json,
+            headers: Vec::new(),
+            ordering_key: None,
             payload_expires_at: now + Duration::from_secs(90 * 86_400),
             deliver_at: None,
         };

@@ -293,6 +293,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         |s, v| parse::positive_duration(v).map(|x| s.payload_retention = x)
     ),
     setting!(
+        "receipt_retention",
+        "30d",
+        Text,
+        "How long receipts of sources are kept, whatever became of the requests. The body of one that became a message goes with the payload of that.",
+        |s, v| parse::positive_duration(v).map(|x| s.engine.retention.receipts = x)
+    ),
+    setting!(
         "circuit_failures",
         "20",
         Text,

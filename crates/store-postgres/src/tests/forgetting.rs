@@ -13,7 +13,7 @@ use super::harness::{Node, Opening, until};
 use super::server::TestDatabase;
 
 const DAY: Duration = Duration::from_secs(86_400);
-const POLICY: RetentionPolicy = RetentionPolicy { rows: Duration::from_secs(30 * 86_400) };
+const POLICY: RetentionPolicy = RetentionPolicy { rows: Duration::from_secs(30 * 86_400), receipts: Duration::from_secs(10 * 86_400) };
 
 /// The n-th day, in its middle.
 fn day(n: u32) -> Timestamp {

@@ -204,6 +204,8 @@ async fn measure() {
                     tags: vec![],
                     payload: Some(payload.clone()),
                     content_type: PayloadType::Json,
+                    headers: Vec::new(),
+                    ordering_key: None,
                     payload_expires_at: time + Duration::from_secs(90 * 86_400),
                     deliver_at: None,
                     routing: Routing { targets: endpoints.iter().copied().collect(), skips: vec![] },
@@ -300,7 +302,7 @@ async fn measure() {
 
 /// Ends when a call has nothing more to do. The messages stay.
 async fn forget_keys(store: &SqliteStore, keys: usize) {
-    let policy = RetentionPolicy { rows: Duration::from_secs(90 * 86_400) };
+    let policy = RetentionPolicy { rows: Duration::from_secs(90 * 86_400), receipts: limits::RECEIPT_RETENTION_DEFAULT };
     let later = now() + limits::IDEMPOTENCY_WINDOW;
     let started = instant();
     let (mut calls, mut longest) = (0, Duration::ZERO);

@@ -13,7 +13,6 @@ use hookpost_domain::{
 use super::Harness;
 use super::fixture::*;
 use crate::catalog::TaskFilter;
-use crate::history::RetentionPolicy;
 use crate::{Order, PageRequest, Reference, SharedStore, WriteError};
 
 async fn find(store: &SharedStore, org: &OrgId, reference: Reference<'_, ApplicationKind>) -> Option<Application> {
@@ -334,7 +333,7 @@ pub async fn revocations_are_remembered(harness: &mut dyn Harness) {
     ] {
         assert_eq!(store.revoked_at(&target).await.unwrap(), None);
     }
-    while store.forget(RetentionPolicy { rows: DAY }, at(110)).await.unwrap().more {}
+    while store.forget(policy(DAY), at(110)).await.unwrap().more {}
     assert_eq!(store.revoked_at(&targets[1]).await.unwrap(), Some(at(30)), "not before its time");
 }
 

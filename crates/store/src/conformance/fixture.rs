@@ -1,5 +1,7 @@
 //! Builders for what the tests are about, and the few steps that most of them begin with.
 
+pub mod door;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +9,7 @@ use hookpost_domain::access::Scope;
 use hookpost_domain::application::Metadata;
 use hookpost_domain::delivery::{AttemptOutcome, ResponseBody, ResponseRecord, Transition};
 use hookpost_domain::endpoint::{CustomHeader, Disabled};
-use hookpost_domain::message::{PayloadType, Routing, Skip};
+use hookpost_domain::message::{ForwardedHeader, PayloadType, Routing, Skip};
 use hookpost_domain::secret::{EndpointSecrets, OldSecret};
 use hookpost_domain::{
     ApiKey, ApiKeyId, Application, ApplicationId, Attempt, Channel, Delivery, DeliveryKey, DeliveryState, Endpoint, EndpointId, EventType,
@@ -16,6 +18,7 @@ use hookpost_domain::{
 };
 
 use super::Harness;
+use crate::history::RetentionPolicy;
 use crate::queue::ClaimRequest;
 use crate::{Accepted, Claimed, Cursor, IdempotencyKey, LeasedDelivery, NewMessage, Order, PageRequest, Record, Recorded, SharedStore};
 
@@ -32,6 +35,11 @@ pub fn org(letter: char) -> OrgId {
 
 pub fn uid(text: &str) -> Option<Uid> {
     Some(Uid::parse(text).expect("a uid"))
+}
+
+/// Messages and receipts are kept for as long.
+pub fn policy(kept: Duration) -> RetentionPolicy {
+    RetentionPolicy { rows: kept, receipts: kept }
 }
 
 pub fn key(byte: u8) -> Option<IdempotencyKey> {
@@ -119,6 +127,8 @@ pub fn content(targets: &[EndpointId]) -> MessageContent {
         tags: vec![],
         payload: Some(Bytes::from_static(br#"{"n": 1.50}"#)),
         content_type: PayloadType::Json,
+        headers: Vec::new(),
+        ordering_key: None,
         payload_expires_at: NOW + 30 * DAY,
         deliver_at: None,
         routing: Routing { targets: targets.iter().copied().collect(), skips: vec![] },
@@ -133,6 +143,11 @@ pub fn full_content(targets: &[EndpointId], skipped: EndpointId) -> MessageConte
         tags: vec![Tag::parse("red").expect("a tag")],
         payload: Some(Bytes::from_static(b"\0\xff not JSON")),
         content_type: PayloadType::Other("application/octet-stream".into()),
+        headers: vec![
+            ForwardedHeader { name: "X-GitHub-Event".into(), value: Bytes::from_static(b"push") },
+            ForwardedHeader { name: "x-raw".into(), value: Bytes::from_static(b"\xe9") },
+        ],
+        ordering_key: Some("customer 7".into()),
         routing: Routing {
             targets: targets.iter().copied().collect(),
             skips: vec![Skip { endpoint: skipped, reason: Reason::ChannelNotSubscribed }],

@@ -11,7 +11,7 @@ use hookpost_domain::{
 
 use super::Harness;
 use super::fixture::*;
-use crate::history::{AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, RetentionPolicy, StoredAttempt};
+use crate::history::{AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, StoredAttempt};
 use crate::{AcceptError, NewMessage, Order, PageRequest, Recorded, Reference, SharedStore};
 
 const DEAD: DeliveryState = DeliveryState::Dead { reason: Reason::RetriesExhausted };
@@ -383,7 +383,7 @@ pub async fn responses_are_expunged(harness: &mut dyn Harness) {
 async fn forget_all(store: &SharedStore, rows: Duration, now: Timestamp) -> (u64, u64) {
     let (mut messages, mut payloads) = (0, 0);
     for _ in 0..1000 {
-        let Forgotten { messages: m, payloads: p, more } = store.forget(RetentionPolicy { rows }, now).await.unwrap();
+        let Forgotten { messages: m, payloads: p, more, .. } = store.forget(policy(rows), now).await.unwrap();
         (messages, payloads) = (messages + m, payloads + p);
         if !more {
             return (messages, payloads);
@@ -463,7 +463,7 @@ pub async fn forgetting_comes_in_pieces(harness: &mut dyn Harness) {
         let content = MessageContent { payload: Some(Bytes::from_static(b"{}")), payload_expires_at: at(1), ..content(&[]) };
         accept(harness.store(), with(&scene, content), NOW).await;
     }
-    let policy = RetentionPolicy { rows: DAY };
+    let policy = policy(DAY);
     let piece = harness.store().forget(policy, NOW + DAY).await.unwrap();
     assert!(piece.more && (1..=limits::FORGOTTEN_AT_ONCE_MAX as u64).contains(&piece.messages), "{piece:?}");
     let (messages, _) = forget_all(harness.store(), DAY, NOW + DAY).await;

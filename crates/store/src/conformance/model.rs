@@ -34,6 +34,11 @@ enum Operation {
     CreateEndpoint { application: usize, uid: Option<u8> },
     UpdateEndpoint { endpoint: usize, uid: Option<u8>, refuse: bool },
     DeleteEndpoint { endpoint: usize },
+    Receive { source: usize, what: u8, targets: u8, once: Option<u8>, window_s: u64 },
+    CreateSource { application: Option<usize>, uid: Option<u8>, pulled: bool },
+    UpdateSource { source: usize, uid: Option<u8>, rotate: bool, refuse: bool },
+    DeleteSource { source: usize },
+    SetSourceState { source: usize, value: u8 },
 }
 
 /// How a lease ends.
@@ -115,6 +120,14 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => choice.clone().prop_map(|application| Operation::DeleteApplication { application }),
         3 => (choice.clone(), uid()).prop_map(|(application, uid)| Operation::CreateEndpoint { application, uid }),
         2 => (choice.clone(), uid(), any::<bool>()).prop_map(|(endpoint, uid, refuse)| Operation::UpdateEndpoint { endpoint, uid, refuse }),
-        1 => choice.prop_map(|endpoint| Operation::DeleteEndpoint { endpoint }),
+        1 => choice.clone().prop_map(|endpoint| Operation::DeleteEndpoint { endpoint }),
+        14 => (choice.clone(), 0_u8..8, any::<u8>(), prop::option::weighted(0.6, 0_u8..4), 1_u64..120)
+            .prop_map(|(source, what, targets, once, window_s)| Operation::Receive { source, what, targets, once, window_s }),
+        3 => (prop::option::of(choice.clone()), uid(), any::<bool>())
+            .prop_map(|(application, uid, pulled)| Operation::CreateSource { application, uid, pulled }),
+        2 => (choice.clone(), uid(), any::<bool>(), any::<bool>())
+            .prop_map(|(source, uid, rotate, refuse)| Operation::UpdateSource { source, uid, rotate, refuse }),
+        1 => choice.clone().prop_map(|source| Operation::DeleteSource { source }),
+        1 => (choice, any::<u8>()).prop_map(|(source, value)| Operation::SetSourceState { source, value }),
     ]
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookpost_domain::access::{Revocation, RevocationTarget};
-use hookpost_domain::id::ApplicationKind;
+use hookpost_domain::id::{ApplicationKind, SourceKind};
+use hookpost_domain::source::SourceToken;
 use hookpost_domain::{
-    ApiKey, ApiKeyId, Application, ApplicationId, BackgroundTask, Endpoint, EndpointId, EventType, EventTypeName, OrgId, Reason, TaskId,
-    Timestamp, limits,
+    ApiKey, ApiKeyId, Application, ApplicationId, BackgroundTask, Endpoint, EndpointId, EventType, EventTypeName, OrgId, Reason, Source,
+    SourceId, TaskId, Timestamp, limits,
 };
 
 use super::{MemoryStore, State};
@@ -63,11 +64,7 @@ impl Catalog for MemoryStore {
     }
 
     async fn delete_application(&self, id: ApplicationId, _now: Timestamp) -> Result<(), WriteError> {
-        let mut state = self.state.lock();
-        let view = state.applications.remove(&id).ok_or(WriteError::NotFound)?;
-        state.version += 1;
-        view.endpoints.iter().for_each(|endpoint| state.end_deliveries(endpoint.id));
-        Ok(())
+        if self.state.lock().delete_application(id) { Ok(()) } else { Err(WriteError::NotFound) }
     }
 
     async fn create_endpoint(&self, endpoint: Endpoint) -> Result<(), WriteError> {
@@ -109,6 +106,52 @@ impl Catalog for MemoryStore {
         state.version += 1;
         state.applications.insert(application, Arc::new(view));
         state.end_deliveries(id);
+        Ok(())
+    }
+
+    async fn source(&self, org: &OrgId, reference: Reference<'_, SourceKind>) -> Result<Option<Arc<Source>>, Unavailable> {
+        Ok(self.state.lock().source(org, reference))
+    }
+
+    async fn source_by_id(&self, id: SourceId) -> Result<Option<Arc<Source>>, Unavailable> {
+        Ok(self.state.lock().sources.get(&id).cloned())
+    }
+
+    async fn source_by_token(&self, token: &SourceToken) -> Result<Option<Arc<Source>>, Unavailable> {
+        Ok(self.state.lock().source_by_token(token))
+    }
+
+    async fn sources(&self, org: &OrgId, page: PageRequest<SourceId>) -> Result<Listed<Source>, Unavailable> {
+        let state = self.state.lock();
+        let own = state.sources.iter().filter(|(_, source)| source.org == *org);
+        Ok(page.cut(own.map(|(id, source)| (*id, Source::clone(source)))))
+    }
+
+    async fn pull_sources(&self) -> Result<Vec<Arc<Source>>, Unavailable> {
+        Ok(self.state.lock().sources.values().filter(|source| source.is_pulled()).cloned().collect())
+    }
+
+    async fn create_source(&self, source: Source, application: Option<Application>) -> Result<(), WriteError> {
+        self.state.lock().create_source(source, application)
+    }
+
+    async fn update_source(&self, id: SourceId, change: Change<Source>) -> Result<Source, WriteError> {
+        self.state.lock().update_source(id, change)
+    }
+
+    async fn delete_source(&self, id: SourceId, _now: Timestamp) -> Result<(), WriteError> {
+        self.state.lock().delete_source(id)
+    }
+
+    async fn source_state(&self, id: SourceId) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(self.state.lock().source_states.get(&id).cloned())
+    }
+
+    async fn set_source_state(&self, id: SourceId, value: Vec<u8>) -> Result<(), Unavailable> {
+        let mut state = self.state.lock();
+        if state.sources.contains_key(&id) {
+            state.source_states.insert(id, value);
+        }
         Ok(())
     }
 
@@ -227,7 +270,15 @@ impl Catalog for MemoryStore {
 }
 
 impl State {
-    fn check_application_uid(&self, application: &Application) -> Result<(), WriteError> {
+    /// `false`: there is none.
+    pub(super) fn delete_application(&mut self, id: ApplicationId) -> bool {
+        let Some(view) = self.applications.remove(&id) else { return false };
+        self.version += 1;
+        view.endpoints.iter().for_each(|endpoint| self.end_deliveries(endpoint.id));
+        true
+    }
+
+    pub(super) fn check_application_uid(&self, application: &Application) -> Result<(), WriteError> {
         let Some(uid) = &application.uid else { return Ok(()) };
         let mut others = self.applications.values().filter(|view| view.application.id != application.id);
         match others.any(|view| has_uid(&view.application, &application.org, uid.as_str())) {

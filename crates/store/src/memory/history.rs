@@ -6,11 +6,14 @@ use async_trait::async_trait;
 use hookpost_domain::delivery::{AttemptOutcome, ResponseBody};
 use hookpost_domain::id::MessageKind;
 use hookpost_domain::task::DeliveryStatus;
-use hookpost_domain::{ApplicationId, AttemptId, Delivery, DeliveryKey, EndpointId, Message, MessageId, Timestamp, limits};
+use hookpost_domain::{
+    ApplicationId, AttemptId, Delivery, DeliveryKey, EndpointId, Message, MessageId, Receipt, ReceiptId, SourceId, Timestamp, limits,
+};
 
 use super::{MemoryStore, State};
 use crate::history::{
-    AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, History, MessageFilter, RetentionPolicy, ScannedPage, StoredAttempt,
+    AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, History, MessageFilter, ReceiptCounts, ReceiptFilter, RetentionPolicy,
+    ScannedPage, StoredAttempt,
 };
 use crate::{Listed, PageRequest, Reference, Unavailable};
 
@@ -97,6 +100,23 @@ impl History for MemoryStore {
         Ok(counts)
     }
 
+    async fn receipt(&self, source: SourceId, id: ReceiptId) -> Result<Option<Receipt>, Unavailable> {
+        Ok(self.state.lock().receipt(source, id))
+    }
+
+    async fn receipts(
+        &self,
+        source: SourceId,
+        filter: ReceiptFilter,
+        page: PageRequest<ReceiptId>,
+    ) -> Result<ScannedPage<Receipt, ReceiptId>, Unavailable> {
+        Ok(self.state.lock().receipts_of(source, &filter, &page))
+    }
+
+    async fn receipt_counts(&self, source: SourceId, since: Timestamp, until: Timestamp) -> Result<ReceiptCounts, Unavailable> {
+        Ok(self.state.lock().count_receipts(source, since, until))
+    }
+
     async fn expunge_message(&self, application: ApplicationId, message: MessageId) -> Result<bool, Unavailable> {
         let mut state = self.state.lock();
         let found = state.message_of(application, message).is_some();
@@ -129,12 +149,14 @@ impl History for MemoryStore {
         let payloads = select(&state, &expired);
         payloads.iter().for_each(|id| state.drop_payload(*id));
 
+        let (receipts, more_receipts) = state.forget_receipts(now - policy.receipts);
+        state.once.retain(|_, made| made.until() > now);
         state.idempotency.retain(|_, (_, at)| now.since(*at) < limits::IDEMPOTENCY_WINDOW);
         state.answers.retain(|_, (_, at)| now.since(*at) < limits::IDEMPOTENCY_WINDOW);
         state.revocations.retain(|_, (_, forget_at)| *forget_at > now);
 
-        let more = state.messages.values().any(|message| too_old(message) || expired(message));
-        Ok(Forgotten { messages: messages.len() as u64, payloads: payloads.len() as u64, more })
+        let more = more_receipts || state.messages.values().any(|message| too_old(message) || expired(message));
+        Ok(Forgotten { messages: messages.len() as u64, payloads: payloads.len() as u64, receipts, more })
     }
 }
 

@@ -1,15 +1,16 @@
-//! Accepting.
+//! Accepting and receiving.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use hookpost_domain::receipt::Verdict;
 use hookpost_domain::{DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Reason, Timestamp, limits};
 
 use super::lane::{Lane, Row};
 use super::{MemoryStore, State};
 use crate::intake::KeptAnswer;
 use crate::queue::LeasedDelivery;
-use crate::{AcceptError, Accepted, IdempotencyKey, Intake, NewMessage, Unavailable};
+use crate::{AcceptError, Accepted, IdempotencyKey, Intake, MadeOnce, NewMessage, NewReceipt, NewReceiptOutcome, Received, Unavailable};
 
 #[async_trait]
 impl Intake for MemoryStore {
@@ -18,22 +19,37 @@ impl Intake for MemoryStore {
         if let Some((id, created_at)) = new.idempotency_key.and_then(|key| known(state.idempotency.get(&key), now)) {
             return Ok(Accepted { id: *id, created_at, repeated: true });
         }
-        if !state.applications.contains_key(&new.application) {
-            return Err(AcceptError::ApplicationNotFound);
-        }
-        let event_id = new.content.event_id.clone().map(|event_id| (new.application, event_id));
-        if event_id.as_ref().is_some_and(|event_id| state.event_ids.contains_key(event_id)) {
-            return Err(AcceptError::DuplicateEventId);
-        }
-
-        let id = MessageId::from_row(state.row_ids.next(now));
-        let message = Arc::new(Message { id, application: new.application, content: new.content, created_at: now });
-        state.messages.insert(id, message.clone());
-        state.event_ids.extend(event_id.map(|event_id| (event_id, id)));
-        state.idempotency.extend(new.idempotency_key.map(|key| (key, (id, now))));
-        let ready = message.content.routing.targets.iter().filter_map(|endpoint| state.begin_delivery(&message, *endpoint, now)).collect();
+        let key = new.idempotency_key;
+        let (accepted, ready) = state.make_message(new, now)?;
+        state.idempotency.extend(key.map(|key| (key, (accepted.id, now))));
         self.hand_over(&mut state, ready);
-        Ok(Accepted { id, created_at: now, repeated: false })
+        Ok(accepted)
+    }
+
+    async fn receive(&self, new: NewReceipt, now: Timestamp) -> Result<Received, AcceptError> {
+        let mut state = self.state.lock();
+        let (arrival, outcome) = new.split();
+        let (verdict, message, payload) = match outcome {
+            NewReceiptOutcome::Settled(verdict) => (verdict, None, None),
+            NewReceiptOutcome::Message { message, once } => {
+                let payload = message.content.payload.clone();
+                let known = once.and_then(|once| state.once.get(&once.key).filter(|made| made.answers(once, now)).copied());
+                match known {
+                    Some(MadeOnce { message, created_at, .. }) => {
+                        let repeated = Accepted { id: message, created_at, repeated: true };
+                        (Verdict::Duplicate { of: message }, Some(repeated), payload)
+                    }
+                    None => {
+                        let (accepted, ready) = state.make_message(message, now)?;
+                        state.once.extend(once.map(|once| (once.key, once.made(accepted.id, now))));
+                        self.hand_over(&mut state, ready);
+                        (Verdict::Accepted { message: accepted.id }, Some(accepted), payload)
+                    }
+                }
+            }
+        };
+        let receipt = state.keep_receipt(arrival, verdict, payload.as_ref(), now);
+        Ok(Received { receipt, message })
     }
 
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
@@ -66,6 +82,23 @@ impl MemoryStore {
 }
 
 impl State {
+    /// With the deliveries that are to be handed over.
+    fn make_message(&mut self, new: NewMessage, now: Timestamp) -> Result<(Accepted, Vec<LeasedDelivery>), AcceptError> {
+        if !self.applications.contains_key(&new.application) {
+            return Err(AcceptError::ApplicationNotFound);
+        }
+        let event_id = new.content.event_id.clone().map(|event_id| (new.application, event_id));
+        if event_id.as_ref().is_some_and(|event_id| self.event_ids.contains_key(event_id)) {
+            return Err(AcceptError::DuplicateEventId);
+        }
+        let id = MessageId::from_row(self.row_ids.next(now));
+        let message = Arc::new(Message { id, application: new.application, content: new.content, created_at: now });
+        self.messages.insert(id, message.clone());
+        self.event_ids.extend(event_id.map(|event_id| (event_id, id)));
+        let ready = message.content.routing.targets.iter().filter_map(|endpoint| self.begin_delivery(&message, *endpoint, now)).collect();
+        Ok((Accepted { id, created_at: now, repeated: false }, ready))
+    }
+
     /// Returns the delivery, leased, if it may be attempted at once and nothing waits before it.
     fn begin_delivery(&mut self, message: &Arc<Message>, endpoint: EndpointId, now: Timestamp) -> Option<LeasedDelivery> {
         let exists = self.endpoint_exists(message.application, endpoint);

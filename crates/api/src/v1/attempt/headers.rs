@@ -34,7 +34,7 @@ pub(crate) async fn get(
     let settings = api.engine.settings();
     let custom = view.endpoint(stored.key.endpoint).map_or(&[][..], |endpoint| &endpoint.headers);
     let prepared = PreparedHeaders::new(&settings.user_agent, &stored.attempt.url, custom, settings.header_sets);
-    let sent = prepared.shown(&stored.attempt, &api.public(message.id), &message.content.content_type);
+    let sent = prepared.shown(&stored.attempt, &api.public(message.id), &message.content);
     let (withheld, shown): (Vec<_>, Vec<_>) = sent.into_iter().partition(|(_, value)| value == WITHHELD);
     Ok(Json(MessageAttemptHeadersOut {
         sent_headers: shown.into_iter().collect(),

@@ -61,6 +61,8 @@ pub(crate) async fn send(
         tags: Vec::new(),
         payload: Some(payload),
         content_type: PayloadType::Json,
+        headers: Vec::new(),
+        ordering_key: None,
         payload_expires_at: now + api.settings.payload_retention,
         deliver_at: None,
         routing,

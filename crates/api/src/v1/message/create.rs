@@ -231,6 +231,8 @@ impl<'a> MessageIn<'a> {
             tags,
             payload: Some(payload.bytes),
             content_type: payload.content_type,
+            headers: Vec::new(),
+            ordering_key: None,
             payload_expires_at,
             deliver_at,
             routing: Routing::default(),

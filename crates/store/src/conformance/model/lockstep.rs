@@ -4,6 +4,8 @@
 //! the traits leave a choice (which of two deliveries due at the same moment comes first, how often `forget` is called) the driver
 //! leaves none: times are unique, and forgetting goes on to its end.
 
+mod doors;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use hookpost_domain::delivery::Transition;
 use hookpost_domain::health::Health;
 use hookpost_domain::{
     Application, ApplicationId, AttemptId, Channel, DeliveryKey, DeliveryState, Endpoint, EndpointId, EventTypeName, Invalid, Message,
-    MessageContent, MessageId, OrgId, Progress, PublicIds, Reason, Timestamp, Trigger,
+    MessageContent, MessageId, OrgId, Progress, PublicIds, Reason, Receipt, ReceiptId, SourceId, Timestamp, Trigger,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -21,7 +23,7 @@ use tokio::sync::mpsc;
 use super::super::fixture;
 use super::super::{Harness, READY_GROUPS};
 use super::{End, Operation};
-use crate::history::{AttemptFilter, DeliveryFilter, EndpointCounts, MessageFilter, RetentionPolicy, StoredAttempt};
+use crate::history::{AttemptFilter, DeliveryFilter, EndpointCounts, MessageFilter, ReceiptCounts, RetentionPolicy, StoredAttempt};
 use crate::intake::KeptAnswer;
 use crate::memory::MemoryStore;
 use crate::queue::{CancelFilter, ClaimRequest, LaneState, ReadyReceiver};
@@ -47,6 +49,8 @@ pub(super) struct Lockstep<H> {
     /// In the order in which they were made: the model's id, and the subject's.
     messages: Vec<(ApplicationId, MessageId, MessageId)>,
     attempts: Vec<(AttemptId, AttemptId)>,
+    sources: Vec<SourceId>,
+    receipts: Vec<(SourceId, ReceiptId, ReceiptId)>,
     held: Vec<Pair>,
     stale: Vec<Pair>,
     /// Counters need not lose what was forgotten.
@@ -84,6 +88,8 @@ impl<H: Harness> Lockstep<H> {
             forgotten: HashSet::new(),
             messages: Vec::new(),
             attempts: Vec::new(),
+            sources: Vec::new(),
+            receipts: Vec::new(),
             held: Vec::new(),
             stale: Vec::new(),
             forgot: false,
@@ -92,6 +98,7 @@ impl<H: Harness> Lockstep<H> {
         for _ in 0..2 {
             lockstep.create_endpoint(0, None).await?;
         }
+        lockstep.create_source(Some(0), None, false).await?;
         Ok(lockstep)
     }
 
@@ -119,14 +126,7 @@ impl<H: Harness> Lockstep<H> {
         match operation {
             Operation::Accept { application, targets, event_id, key, later_s, kind } => {
                 let Some(application) = pick(&self.applications, application) else { return Ok(()) };
-                // Targets may be of deleted endpoints too, as when one is deleted while a message is on its way.
-                let targets = self
-                    .endpoints
-                    .iter()
-                    .enumerate()
-                    .filter(|(index, (owner, _))| *owner == application && targets >> (index % 8) & 1 == 1)
-                    .filter(|(_, (_, endpoint))| !self.forgotten.contains(endpoint));
-                let targets: Vec<_> = targets.map(|(_, (_, endpoint))| *endpoint).collect();
+                let targets = self.targets(application, targets);
                 let content = MessageContent {
                     event_id: event_id.and_then(|n| fixture::uid(&format!("event-{n}"))),
                     event_type: event_type(kind),
@@ -158,7 +158,10 @@ impl<H: Harness> Lockstep<H> {
                 self.now = self.now + Duration::from_secs(seconds);
                 Ok(())
             }
-            Operation::Forget { rows_s } => self.forget(RetentionPolicy { rows: Duration::from_secs(rows_s) }).await,
+            Operation::Forget { rows_s } => {
+                let rows = Duration::from_secs(rows_s);
+                self.forget(RetentionPolicy { rows, receipts: rows / 2 }).await
+            }
             Operation::ExpungeMessage { message } => {
                 let Some((application, model, subject)) = pick(&self.messages, message) else { return Ok(()) };
                 let model = self.model.expunge_message(application, model).await;
@@ -196,6 +199,11 @@ impl<H: Harness> Lockstep<H> {
                 let model = self.model.delete_application(id, self.now).await;
                 same(&model, &self.store().delete_application(id, self.now).await, "deleted application")
             }
+            Operation::Receive { source, what, targets, once, window_s } => self.receive(source, what, targets, once, window_s).await,
+            Operation::CreateSource { application, uid, pulled } => self.create_source(application, uid, pulled).await,
+            Operation::UpdateSource { source, uid, rotate, refuse } => self.update_source(source, uid, rotate, refuse).await,
+            Operation::DeleteSource { source } => self.delete_source(source).await,
+            Operation::SetSourceState { source, value } => self.set_source_state(source, value).await,
             Operation::CreateEndpoint { application, uid } => self.create_endpoint(application, uid).await,
             Operation::UpdateEndpoint { endpoint, uid, refuse } => {
                 let Some((application, id)) = pick(&self.endpoints, endpoint) else { return Ok(()) };
@@ -216,6 +224,13 @@ impl<H: Harness> Lockstep<H> {
         }
     }
 
+    /// Those of deleted endpoints too, as when one is deleted while a message is on its way.
+    fn targets(&self, application: ApplicationId, chosen: u8) -> Vec<EndpointId> {
+        let own =
+            self.endpoints.iter().enumerate().filter(|(_, (owner, endpoint))| *owner == application && !self.forgotten.contains(endpoint));
+        own.filter(|(index, _)| chosen >> (index % 8) & 1 == 1).map(|(_, (_, endpoint))| *endpoint).collect()
+    }
+
     async fn accept(&mut self, new: NewMessage) -> Checked {
         let application = new.application;
         let model = self.model.accept(new.clone(), self.now).await;
@@ -232,7 +247,11 @@ impl<H: Harness> Lockstep<H> {
             }
             (model, subject) => same(&model.err(), &subject.err(), "refused")?,
         }
-        // What the subject hands over unasked shows in place of a later group, or at the end.
+        self.take_group().await
+    }
+
+    /// What the subject hands over unasked shows in place of a later group, or at the end.
+    async fn take_group(&mut self) -> Checked {
         if let Ok(model) = self.model_ready.try_recv() {
             let subject = fixture::next_group(&mut self.subject).await;
             self.compare_leased(&model, &subject)?;
@@ -342,17 +361,18 @@ impl<H: Harness> Lockstep<H> {
 
     async fn forget(&mut self, policy: RetentionPolicy) -> Checked {
         let totals = [self.forget_all(&self.model, policy).await?, self.forget_all(&**self.store(), policy).await?];
-        self.forgot |= totals[0] > 0;
-        same(&totals[0], &totals[1], "forgotten messages")
+        self.forgot |= totals[0] != (0, 0);
+        same(&totals[0], &totals[1], "forgotten messages and receipts")
     }
 
-    async fn forget_all(&self, store: &dyn History, policy: RetentionPolicy) -> Result<u64, TestCaseError> {
-        let mut messages = 0;
+    async fn forget_all(&self, store: &dyn History, policy: RetentionPolicy) -> Result<(u64, u64), TestCaseError> {
+        let (mut messages, mut receipts) = (0, 0);
         for _ in 0..1000 {
             let forgotten = store.forget(policy, self.now).await.map_err(|error| TestCaseError::fail(error.to_string()))?;
             messages += forgotten.messages;
+            receipts += forgotten.receipts;
             if !forgotten.more {
-                return Ok(messages);
+                return Ok((messages, receipts));
             }
         }
         Err(TestCaseError::fail("forgetting comes to no end"))
@@ -442,8 +462,11 @@ impl<H: Harness> Lockstep<H> {
         same(&model.attempts, &subject.attempts, "attempts")?;
         same(&model.lists, &subject.lists, "lists")?;
         same(&model.lanes, &subject.lanes, "lanes")?;
+        same(&model.sources, &subject.sources, "sources")?;
+        same(&model.receipts, &subject.receipts, "receipts")?;
         if !self.forgot {
             same(&model.counts, &subject.counts, "counts")?;
+            same(&model.receipt_counts, &subject.receipt_counts, "counts of receipts")?;
         }
         Ok(())
     }
@@ -482,6 +505,7 @@ impl<H: Harness> Lockstep<H> {
                 facts.counts.push(store.endpoint_counts(*endpoint, Timestamp::ZERO, Timestamp::MAX).await.expect("available"));
             }
         }
+        self.add_doors(side, store, &mut facts).await;
         facts.lanes = store.lanes().await.expect("available");
         facts.lanes.sort_by_key(|lane| lane.endpoint);
         facts
@@ -504,6 +528,9 @@ struct Facts {
     attempts: Vec<(usize, Option<usize>, EndpointId, String)>,
     lists: Vec<Vec<Option<usize>>>,
     counts: Vec<EndpointCounts>,
+    sources: Vec<String>,
+    receipts: Vec<Option<Receipt>>,
+    receipt_counts: Vec<ReceiptCounts>,
     lanes: Vec<LaneState>,
 }
 
