@@ -1,31 +1,36 @@
-//! One group of accepted messages as one transaction.
+//! One group of accepted messages as one transaction, with the receipts of requests at sources.
 //!
 //! Most groups fit at once: no keys, and nothing that waits before what they are routed to. They are one statement, which looks whether it is so and
-//! writes only then. All others go in steps: keys first, then event ids, then what won.
+//! writes only then. All others go in steps: keys first, then event ids, then what won. Receipts go in steps.
 //!
 //! While a group is under way this node's mark of implied leases stays before it. If the answer to a commit is lost, the next connection first sees to it
 //! that the old one can commit nothing any more, and then gives rows to whatever it had committed.
 
 mod group;
+mod keys;
+mod receipts;
 mod statements;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookpost_domain::{DeliveryKey, DeliveryState, Message, Progress, Trigger, limits};
-use hookpost_store::{AcceptError, Accepted, ApplicationView, IdempotencyKey, LeasedDelivery, Unavailable};
+use hookpost_domain::receipt::Verdict;
+use hookpost_domain::{DeliveryKey, DeliveryState, Message, Progress, ReceiptId, Timestamp, Trigger};
+use hookpost_store::receipt::Arrival;
+use hookpost_store::{AcceptError, Accepted, ApplicationView, LeasedDelivery, Received, Unavailable};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{self, Group};
-use crate::counts::CountChanges;
 use crate::error::StoreError;
 use crate::owners::{Scope, own};
 use crate::shared::Shared;
 use crate::write_down;
+
+pub(crate) use keys::TakenKey;
 
 use group::{Fate, Places, Planned};
 use statements::{Columns, Statements};
@@ -35,15 +40,50 @@ const ELSEWHERE_FOR: Duration = Duration::from_millis(500);
 /// Of its row in the database; a group that takes less counts as this much.
 const MESSAGE_BYTES_MIN: usize = 256;
 
-/// One message on its way into a group.
+/// One message, or receipt, or both, on its way into a group.
 #[derive(Debug)]
 pub(crate) struct AcceptCommand {
-    /// Its id is given when its group is written.
-    pub(crate) message: Arc<Message>,
-    /// As it was when the command came; says which node serves what it is routed to.
+    /// Its id is given when its group is written. `None`: there is only a receipt.
+    pub(crate) message: Option<Arc<Message>>,
+    /// As it was when the command came; says which node serves what the message is routed to.
     pub(crate) view: Option<Arc<ApplicationView>>,
-    pub(crate) key: Option<IdempotencyKey>,
-    pub(crate) reply: oneshot::Sender<Result<Accepted, AcceptError>>,
+    pub(crate) key: Option<TakenKey>,
+    pub(crate) reply: Reply,
+}
+
+/// Who waits for the answer.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Accept(oneshot::Sender<Result<Accepted, AcceptError>>),
+    Receive(Box<Receiving>, oneshot::Sender<Result<Received, AcceptError>>),
+}
+
+/// A receipt on its way.
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    /// Given when its group is written.
+    pub(crate) id: ReceiptId,
+    pub(crate) now: Timestamp,
+    pub(crate) arrival: Arrival,
+    /// Of a request that no message is made of.
+    pub(crate) settled: Option<Verdict>,
+}
+
+impl AcceptCommand {
+    pub(crate) fn receiving(&self) -> Option<&Receiving> {
+        match &self.reply {
+            Reply::Accept(_) => None,
+            Reply::Receive(receiving, _) => Some(receiving),
+        }
+    }
+
+    fn refuse(self, error: AcceptError) {
+        // Whoever asked may be gone.
+        match self.reply {
+            Reply::Accept(reply) => drop(reply.send(Err(error))),
+            Reply::Receive(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
 }
 
 /// Until the token is cancelled and what was queued is written.
@@ -71,7 +111,8 @@ impl Group for Accepting {
     const NAME: &'static str = "accept";
 
     fn bytes(command: &AcceptCommand) -> usize {
-        command.message.content.payload.as_ref().map_or(0, |payload| payload.len()) + MESSAGE_BYTES_MIN
+        let payload = command.message.as_ref().and_then(|message| message.content.payload.as_ref()).map_or(0, |payload| payload.len());
+        payload + command.receiving().map_or(0, |receiving| receiving.arrival.bytes()) + MESSAGE_BYTES_MIN
     }
 
     async fn connected(&mut self, client: &Client) -> Result<(), StoreError> {
@@ -101,8 +142,7 @@ impl Group for Accepting {
     }
 
     fn refuse(command: AcceptCommand, why: &Unavailable) {
-        // Whoever asked may be gone.
-        let _ = command.reply.send(Err(why.clone().into()));
+        command.refuse(why.clone().into());
     }
 }
 
@@ -146,8 +186,11 @@ impl Accepting {
     async fn plan(&mut self, client: &Client, commands: &mut [AcceptCommand]) -> Result<Planned, StoreError> {
         let mut planned = Planned::choose(&self.shared, commands);
         self.take_scopes(client, &mut planned.places).await?;
-        for command in planned.written(commands) {
-            self.shared.partitions.ensure(&self.shared, command.message.id).await?;
+        for message in planned.written(commands) {
+            self.shared.partitions.ensure(&self.shared, message.id.row()).await?;
+        }
+        for receiving in commands.iter().filter_map(AcceptCommand::receiving) {
+            self.shared.receipt_partitions.ensure(&self.shared, receiving.id.row()).await?;
         }
         Ok(planned)
     }
@@ -204,8 +247,7 @@ impl Accepting {
     fn hand_over(&self, commands: &[AcceptCommand], planned: &Planned) -> Vec<LeasedDelivery> {
         let mut ready = Vec::new();
         let mut leases = self.shared.leases.lock();
-        for command in planned.written(commands) {
-            let message = &command.message;
+        for message in planned.written(commands) {
             for endpoint in &message.content.routing.targets {
                 if planned.fate(message, *endpoint) != Fate::HandOver {
                     continue;

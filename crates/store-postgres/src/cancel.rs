@@ -12,7 +12,7 @@ use crate::counts::CountChanges;
 use crate::error::StoreError;
 use crate::node;
 use crate::shared::Shared;
-use crate::statements::{execute, query};
+use crate::statements::query;
 
 /// Deliveries that are looked at in one statement.
 const LOOKED_AT: i64 = 1000;

@@ -4,6 +4,7 @@ mod access;
 mod applications;
 mod endpoints;
 mod event_types;
+mod sources;
 mod tasks;
 mod walk;
 mod writing;
@@ -22,7 +23,7 @@ use hookpost_store::cache::list_event_types;
 use hookpost_store::catalog::TaskFilter;
 use hookpost_store::{ApplicationView, Catalog, Change, Listed, PageRequest, Reference, Unavailable, WriteError};
 
-pub(crate) use access::{Revocations, load_revocations, remember};
+pub(crate) use access::{load_revocations, remember};
 pub(crate) use applications::by_id as application_by_id;
 
 use crate::PostgresStore;
@@ -93,43 +94,48 @@ impl Catalog for PostgresStore {
     }
 
     async fn source(&self, org: &OrgId, reference: Reference<'_, SourceKind>) -> Result<Option<Arc<Source>>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        let source = match reference {
+            Reference::Id(id) => sources::by_id(&self.shared, id).await?,
+            Reference::Uid(uid) if !can_be_text(uid) => None,
+            Reference::Uid(uid) => sources::by_uid(&self.shared, org, uid).await?,
+        };
+        Ok(source.filter(|source| source.org == *org))
     }
 
     async fn source_by_id(&self, id: SourceId) -> Result<Option<Arc<Source>>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        Ok(sources::by_id(&self.shared, id).await?)
     }
 
     async fn source_by_token(&self, token: &SourceToken) -> Result<Option<Arc<Source>>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        Ok(sources::by_token(&self.shared, token).await?)
     }
 
     async fn sources(&self, org: &OrgId, page: PageRequest<SourceId>) -> Result<Listed<Source>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        Ok(sources::list(&self.shared, org, page).await?)
     }
 
     async fn pull_sources(&self) -> Result<Vec<Arc<Source>>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        Ok(sources::pulled(&self.shared).await?)
     }
 
     async fn create_source(&self, source: Source, application: Option<Application>) -> Result<(), WriteError> {
-        Err(Unavailable("not built yet".to_owned()).into())
+        self.change(|shared| sources::create(shared, source, application)).await
     }
 
     async fn update_source(&self, id: SourceId, change: Change<Source>) -> Result<Source, WriteError> {
-        Err(Unavailable("not built yet".to_owned()).into())
+        self.change(|shared| sources::update(shared, id, change)).await
     }
 
-    async fn delete_source(&self, id: SourceId, now: Timestamp) -> Result<(), WriteError> {
-        Err(Unavailable("not built yet".to_owned()).into())
+    async fn delete_source(&self, id: SourceId, _now: Timestamp) -> Result<(), WriteError> {
+        self.change(|shared| sources::delete(shared, id)).await
     }
 
     async fn source_state(&self, id: SourceId) -> Result<Option<Vec<u8>>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        Ok(sources::state(&self.shared, id).await?)
     }
 
     async fn set_source_state(&self, id: SourceId, state: Vec<u8>) -> Result<(), Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        Ok(sources::set_state(&self.shared, id, &state).await?)
     }
 
     async fn event_type(&self, org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable> {

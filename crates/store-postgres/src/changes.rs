@@ -7,7 +7,7 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookpost_domain::{ApplicationId, EndpointId, OrgId, RowId};
+use hookpost_domain::{ApplicationId, EndpointId, OrgId, RowId, SourceId};
 use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
@@ -31,6 +31,7 @@ pub(crate) enum Changed {
     Health(EndpointId),
     /// Any: who works on tasks looks at all of them.
     Task,
+    Source(SourceId),
 }
 
 /// Names a row of `change`.
@@ -100,6 +101,7 @@ impl Changed {
             Self::Revocation => (3, Vec::new()),
             Self::Health(id) => (4, id.row().raw().to_be_bytes().to_vec()),
             Self::Task => (5, Vec::new()),
+            Self::Source(id) => (6, id.row().raw().to_be_bytes().to_vec()),
         }
     }
 
@@ -113,6 +115,7 @@ impl Changed {
             3 => Some(Self::Revocation),
             4 => Some(Self::Health(EndpointId::from_row(row()?))),
             5 => Some(Self::Task),
+            6 => Some(Self::Source(SourceId::from_row(row()?))),
             _ => None,
         }
     }
@@ -136,6 +139,7 @@ pub(crate) fn forget(shared: &Shared, changed: &Changed) {
         }
         Changed::EventTypes(org) => shared.catalog.drop_event_types(org),
         Changed::ApiKey(hash) => shared.catalog.forget_api_key(*hash),
+        Changed::Source(id) => shared.catalog.patch_source(*id, None),
         // Kept elsewhere, or read again as a whole.
         Changed::Revocation | Changed::Health(_) | Changed::Task => {}
     }

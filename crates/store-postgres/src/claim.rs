@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hookpost_domain::task::DeliveryStatus;
-use hookpost_domain::{ApplicationId, DeliveryKey, DeliveryState, EndpointId, MessageId, Progress, RowId, Timestamp, Trigger};
+use hookpost_domain::{ApplicationId, DeliveryKey, DeliveryState, Progress, RowId, Timestamp, Trigger};
 use hookpost_store::codec::{StateColumns, decode_message, message_id, time};
 use hookpost_store::queue::ClaimRequest;
 use hookpost_store::rows::RowError;

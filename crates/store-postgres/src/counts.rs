@@ -1,12 +1,14 @@
-//! Deliveries by status, endpoint and minute: one row of changes per commit, folded into sums now and then, read as both.
+//! Deliveries by status, endpoint and minute, and receipts by verdict, source and minute: one row of changes per commit, folded into sums now and then, read as both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hookpost_domain::receipt::VerdictKind;
 use hookpost_domain::task::DeliveryStatus;
-use hookpost_domain::{EndpointId, Timestamp};
+use hookpost_domain::{EndpointId, RowId, SourceId, Timestamp};
+use hookpost_store::codec::verdict_number;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +19,8 @@ use crate::shared::Shared;
 /// What one commit changes.
 #[derive(Debug, Default)]
 pub(crate) struct CountChanges {
-    changes: BTreeMap<(EndpointId, i32, u8), i32>,
+    /// By the row of the endpoint or source.
+    changes: BTreeMap<(RowId, i32, u8), i32>,
 }
 
 /// As the columns of a row of `count_change`.
@@ -55,10 +58,21 @@ pub(crate) fn minute_of(time: Timestamp) -> i32 {
     (time.unix_seconds() / 60) as i32
 }
 
+/// Where the statuses of receipts begin.
+pub(crate) const FIRST_VERDICT: u8 = 16;
+
+pub(crate) fn status_of_verdict(verdict: VerdictKind) -> u8 {
+    FIRST_VERDICT + verdict_number(verdict)
+}
+
 impl CountChanges {
     /// `created_at`: of the message.
     pub(crate) fn add(&mut self, endpoint: EndpointId, created_at: Timestamp, status: DeliveryStatus, change: i32) {
-        *self.changes.entry((endpoint, minute_of(created_at), status.code())).or_default() += change;
+        *self.changes.entry((endpoint.row(), minute_of(created_at), status.code())).or_default() += change;
+    }
+
+    pub(crate) fn add_receipt(&mut self, source: SourceId, received_at: Timestamp, verdict: VerdictKind) {
+        *self.changes.entry((source.row(), minute_of(received_at), status_of_verdict(verdict))).or_default() += 1;
     }
 
     pub(crate) fn moved(&mut self, endpoint: EndpointId, created_at: Timestamp, from: DeliveryStatus, to: DeliveryStatus) {
@@ -70,8 +84,8 @@ impl CountChanges {
 
     pub(crate) fn columns(&self) -> CountColumns {
         let mut columns = CountColumns::default();
-        for (&(endpoint, minute, status), &change) in self.changes.iter().filter(|(_, change)| **change != 0) {
-            columns.endpoints.push(endpoint.row().as_i64());
+        for (&(owner, minute, status), &change) in self.changes.iter().filter(|(_, change)| **change != 0) {
+            columns.endpoints.push(owner.as_i64());
             columns.minutes.push(minute);
             columns.statuses.push(status.into());
             columns.changes.push(change);

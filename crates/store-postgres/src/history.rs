@@ -4,6 +4,7 @@ mod attempts;
 mod counted;
 mod deliveries;
 mod messages;
+mod receipts;
 mod scan;
 
 use async_trait::async_trait;
@@ -80,7 +81,7 @@ impl History for PostgresStore {
     }
 
     async fn receipt(&self, source: SourceId, id: ReceiptId) -> Result<Option<Receipt>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        Ok(receipts::one(&self.shared, source, id).await?)
     }
 
     async fn receipts(
@@ -89,11 +90,11 @@ impl History for PostgresStore {
         filter: ReceiptFilter,
         page: PageRequest<ReceiptId>,
     ) -> Result<ScannedPage<Receipt, ReceiptId>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        Ok(receipts::of_source(&self.shared, source, &filter, &page).await?)
     }
 
     async fn receipt_counts(&self, source: SourceId, since: Timestamp, until: Timestamp) -> Result<ReceiptCounts, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        Ok(counted::of_source(&self.shared, source, since, until).await?)
     }
 
     async fn expunge_message(&self, application: ApplicationId, message: MessageId) -> Result<bool, Unavailable> {

@@ -3,31 +3,45 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hookpost_domain::{Message, MessageId, RowId, Timestamp, limits};
+use hookpost_domain::{ApplicationId, Message, MessageId, ReceiptId, RowId, Timestamp, limits};
 use hookpost_store::intake::KeptAnswer;
-use hookpost_store::{AcceptError, Accepted, Catalog as _, IdempotencyKey, Intake, NewMessage, NewReceipt, Received, Unavailable};
+use hookpost_store::{
+    AcceptError, Accepted, ApplicationView, Catalog as _, IdempotencyKey, Intake, NewMessage, NewReceipt, NewReceiptOutcome, Received,
+    Unavailable,
+};
 use tokio::sync::oneshot;
 
 use crate::PostgresStore;
-use crate::accept::AcceptCommand;
+use crate::accept::{AcceptCommand, Receiving, Reply, TakenKey};
 use crate::error::{StoreError, closed};
 
 #[async_trait]
 impl Intake for PostgresStore {
     async fn accept(&self, message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError> {
         let (reply, answer) = oneshot::channel();
-        let NewMessage { application, content, idempotency_key: key } = message;
-        let view = match self.shared.catalog.application(application) {
-            Some(view) => Some(view),
-            None => self.application_by_id(application).await?,
-        };
+        let NewMessage { application, content, idempotency_key } = message;
+        let view = self.view(application).await?;
         let message = Arc::new(Message { id: MessageId::from_row(RowId::MIN), application, content, created_at: now });
-        self.shared.accepts.push(AcceptCommand { message, view, key, reply }).await?;
+        let key = idempotency_key.map(TakenKey::Request);
+        self.shared.accepts.push(AcceptCommand { message: Some(message), view, key, reply: Reply::Accept(reply) }).await?;
         answer.await.unwrap_or_else(|_| Err(closed().into()))
     }
 
     async fn receive(&self, received: NewReceipt, now: Timestamp) -> Result<Received, AcceptError> {
-        Err(Unavailable("not built yet".to_owned()).into())
+        let (reply, answer) = oneshot::channel();
+        let (arrival, outcome) = received.split();
+        let (message, view, key, settled) = match outcome {
+            NewReceiptOutcome::Settled(verdict) => (None, None, None, Some(verdict)),
+            NewReceiptOutcome::Message { message: NewMessage { application, content, .. }, once } => {
+                let view = self.view(application).await?;
+                let message = Message { id: MessageId::from_row(RowId::MIN), application, content, created_at: now };
+                (Some(Arc::new(message)), view, once.map(TakenKey::Event), None)
+            }
+        };
+        let receiving = Receiving { id: ReceiptId::from_row(RowId::MIN), now, arrival, settled };
+        let reply = Reply::Receive(Box::new(receiving), reply);
+        self.shared.accepts.push(AcceptCommand { message, view, key, reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(closed().into()))
     }
 
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
@@ -42,6 +56,13 @@ impl Intake for PostgresStore {
 }
 
 impl PostgresStore {
+    async fn view(&self, application: ApplicationId) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
+        match self.shared.catalog.application(application) {
+            Some(view) => Ok(Some(view)),
+            None => self.application_by_id(application).await,
+        }
+    }
+
     async fn find_answer(&self, key: IdempotencyKey, oldest: Timestamp) -> Result<Option<KeptAnswer>, StoreError> {
         let client = self.shared.connections.get().await?;
         let statement = client.prepare_cached("SELECT status, body FROM hookpost.kept_answer WHERE key = $1 AND kept_at_ms > $2").await?;

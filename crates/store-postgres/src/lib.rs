@@ -6,7 +6,7 @@
 //!   holds its row, and a node whose row was taken away cannot write.
 //! - A delivery that is pending in the hands of the node that accepted its message has no row: it is implied ([`leases`]). What stays so for more than a
 //!   moment is written down, so that little has to be looked through when a node dies.
-//! - What must hold across nodes (order, rates, concurrency, an open circuit) is served by one of them ([`owners`]); everything else by whichever node
+//! - What must hold across nodes (order, rates, concurrency, an open circuit, a source that is asked) is served by one of them ([`owners`]); everything else by whichever node
 //!   is nearest.
 //! - Nodes learn of each other by asking once in a while; NOTIFY makes it sooner ([`hints`], [`changes`]).
 //! - Time is an argument where deliveries are concerned; the life of nodes goes by the clock of the database.
@@ -136,8 +136,10 @@ impl PostgresStore {
 /// Everything that needs the tables.
 async fn begin(client: &mut Client, connections: Connections, options: PostgresOptions) -> Result<Shared, StoreError> {
     let public_ids = schema::identify(client, &options.vault, &*options.entropy).await?;
-    let partitions = Partitions::new(options.partition);
+    let partitions = Partitions::new(partitions::HISTORY, options.partition);
     partitions.make_ahead(client).await?;
+    let receipt_partitions = Partitions::new(partitions::RECEIPTS, options.partition);
+    receipt_partitions.make_ahead(client).await?;
     let name = options.node_name.unwrap_or_default();
     let sent_at = Instant::now();
     let registered = node::register(client, &name, options.lease, OldLives::Bury, RowId::MIN).await?;
@@ -148,6 +150,7 @@ async fn begin(client: &mut Client, connections: Connections, options: PostgresO
         ids: Mutex::new(registered.ids.clone()),
         node: NodeLife::new(name, options.lease),
         partitions,
+        receipt_partitions,
         leases: Mutex::default(),
         owned: Mutex::default(),
         hints: Hints::new(options.notify),

@@ -68,6 +68,7 @@ impl NodeLife {
     }
 
     /// In the row ids.
+    #[cfg(test)]
     pub(crate) fn number(&self) -> u8 {
         self.number.load(Ordering::Acquire)
     }

@@ -1,14 +1,14 @@
-//! The pieces in which history is kept: by the id of the message, and so by the time at which it was accepted. Made ahead of time, and on demand where a
-//! message has an id that nobody expected.
+//! The pieces in which history and receipts are kept: by the id of the message or receipt, and so by the time at which it came. Made ahead of time, and on
+//! demand where one has an id that nobody expected.
 //!
-//! Their bounds stand in `hookpost.partition`: whoever makes one holds the row of the schema's version, so that nodes with other lengths, or at the same
+//! Their bounds stand in a table: whoever makes one holds the row of the schema's version, so that nodes with other lengths, or at the same
 //! moment, make none that overlap.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookpost_domain::{MessageId, RowId, Timestamp};
+use hookpost_domain::{RowId, Timestamp};
 use parking_lot::RwLock;
 use tokio_postgres::{Client, Transaction};
 use tokio_util::sync::CancellationToken;
@@ -17,8 +17,18 @@ use crate::error::StoreError;
 use crate::schema;
 use crate::shared::Shared;
 
-/// The tables that are kept in pieces.
-pub(crate) const PARTITIONED: [&str; 3] = ["message", "delivery", "attempt"];
+/// Tables that are kept in the same pieces, and go together.
+#[derive(Debug)]
+pub(crate) struct Partitioned {
+    /// In the order in which they go: what depends on the first is not shown without it.
+    pub(crate) tables: &'static [&'static str],
+    /// Where the bounds stand.
+    pub(crate) bounds: &'static str,
+}
+
+pub(crate) const HISTORY: Partitioned = Partitioned { tables: &["message", "delivery", "attempt"], bounds: "hookpost.partition" };
+pub(crate) const RECEIPTS: Partitioned = Partitioned { tables: &["receipt"], bounds: "hookpost.receipt_partition" };
+
 /// Made before they are needed.
 const AHEAD: u32 = 2;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -26,23 +36,24 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// What this node knows of the pieces there are.
 #[derive(Debug)]
 pub(crate) struct Partitions {
+    pub(crate) of: Partitioned,
     length: Duration,
     /// From the first id to the first that is beyond.
     known: RwLock<BTreeMap<i64, i64>>,
 }
 
 impl Partitions {
-    pub(crate) fn new(length: Duration) -> Self {
-        Self { length: length.max(Duration::from_millis(1)), known: RwLock::default() }
+    pub(crate) fn new(of: Partitioned, length: Duration) -> Self {
+        Self { of, length: length.max(Duration::from_millis(1)), known: RwLock::default() }
     }
 
     pub(crate) fn length(&self) -> Duration {
         self.length
     }
 
-    /// Whether a message with this id can be written.
-    pub(crate) fn covers(&self, message: MessageId) -> bool {
-        let id = message.row().as_i64();
+    /// Whether a row with this id can be written.
+    pub(crate) fn covers(&self, row: RowId) -> bool {
+        let id = row.as_i64();
         self.known.read().range(..=id).next_back().is_some_and(|(_, until)| id < *until)
     }
 
@@ -51,40 +62,37 @@ impl Partitions {
         self.known.write().remove(&from);
     }
 
-    /// Makes the piece for a message, unless it is there.
-    pub(crate) async fn ensure(&self, shared: &Shared, message: MessageId) -> Result<(), StoreError> {
-        if self.covers(message) {
+    /// Makes the piece for a row, unless it is there.
+    pub(crate) async fn ensure(&self, shared: &Shared, row: RowId) -> Result<(), StoreError> {
+        if self.covers(row) {
             return Ok(());
         }
-        self.make(&mut shared.connections.dedicated().await?.client, &[message.row().created_at()]).await
+        self.make(&mut shared.connections.dedicated().await?.client, &[row.created_at()]).await
     }
 
     /// Those of now and of the time to come.
     pub(crate) async fn make_ahead(&self, client: &mut Client) -> Result<(), StoreError> {
         let now = schema::now(client).await?;
         let times: Vec<_> = (0..=AHEAD).map(|ahead| now + self.length * ahead).filter(|time| *time <= Timestamp::MAX).collect();
-        if times.iter().all(|time| self.covers(MessageId::from_row(RowId::first_at(*time)))) {
+        if times.iter().all(|time| self.covers(RowId::first_at(*time))) {
             return Ok(());
         }
         self.make(client, &times).await
     }
 
-    /// Those of messages that come from elsewhere.
-    pub(crate) async fn make_for(&self, client: &mut Client, messages: &[MessageId]) -> Result<(), StoreError> {
-        let mut times = Vec::new();
-        for message in messages.iter().filter(|message| !self.covers(**message)) {
-            times.push(message.row().created_at());
-        }
+    /// Those of rows that come from elsewhere.
+    pub(crate) async fn make_for(&self, client: &mut Client, rows: &[RowId]) -> Result<(), StoreError> {
+        let times: Vec<_> = rows.iter().filter(|row| !self.covers(**row)).map(|row| row.created_at()).collect();
         if times.is_empty() { Ok(()) } else { self.make(client, &times).await }
     }
 
     async fn make(&self, client: &mut Client, times: &[Timestamp]) -> Result<(), StoreError> {
         let transaction = client.transaction().await?;
         schema::lock(&transaction).await?;
-        let mut known = read(&transaction).await?;
+        let mut known = read(&transaction, &self.of).await?;
         for time in times {
             if let Some(piece) = piece_at(*time, self.length, &known) {
-                create(&transaction, &piece).await?;
+                create(&transaction, &self.of, &piece).await?;
                 known.insert(piece.from, piece.until);
             }
         }
@@ -96,7 +104,11 @@ impl Partitions {
 
 pub(crate) async fn serve(shared: Arc<Shared>, token: CancellationToken) {
     while token.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-        let made = async { shared.partitions.make_ahead(&mut shared.connections.dedicated().await?.client).await };
+        let made = async {
+            let mut connection = shared.connections.dedicated().await?;
+            shared.partitions.make_ahead(&mut connection.client).await?;
+            shared.receipt_partitions.make_ahead(&mut connection.client).await
+        };
         if let Err(error) = made.await {
             tracing::warn!("the next partitions could not be made: {error}");
         }
@@ -127,15 +139,15 @@ fn piece_at(time: Timestamp, length: Duration, known: &BTreeMap<i64, i64>) -> Op
     Some(Piece { start_ms: RowId::from_i64(from).created_at().unix_ms(), from, until })
 }
 
-async fn read(transaction: &Transaction<'_>) -> Result<BTreeMap<i64, i64>, StoreError> {
-    let rows = transaction.query("SELECT from_id, until_id FROM hookpost.partition", &[]).await?;
+async fn read(transaction: &Transaction<'_>, of: &Partitioned) -> Result<BTreeMap<i64, i64>, StoreError> {
+    let rows = transaction.query(&format!("SELECT from_id, until_id FROM {}", of.bounds), &[]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 /// Attached rather than made in place: that does not wait for those who read and write the others.
-async fn create(transaction: &Transaction<'_>, piece: &Piece) -> Result<(), StoreError> {
+async fn create(transaction: &Transaction<'_>, of: &Partitioned, piece: &Piece) -> Result<(), StoreError> {
     let Piece { start_ms, from, until } = piece;
-    for table in PARTITIONED {
+    for table in of.tables {
         let partition = format!("hookpost.{table}_p{start_ms}");
         transaction
             .batch_execute(&format!(
@@ -144,7 +156,7 @@ async fn create(transaction: &Transaction<'_>, piece: &Piece) -> Result<(), Stor
             ))
             .await?;
     }
-    transaction.execute("INSERT INTO hookpost.partition (from_id, until_id) VALUES ($1, $2)", &[from, until]).await?;
+    transaction.execute(&format!("INSERT INTO {} (from_id, until_id) VALUES ($1, $2)", of.bounds), &[from, until]).await?;
     Ok(())
 }
 

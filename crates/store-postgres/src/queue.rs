@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hookpost_domain::{DeliveryKey, EndpointId, Reason, TaskId, Timestamp};
+use hookpost_domain::{DeliveryKey, EndpointId, Reason, SourceId, TaskId, Timestamp};
 use hookpost_store::queue::{Backlog, CancelFilter, Canceled, ClaimRequest, LaneState};
 use hookpost_store::{Claimed, LeaseId, Queue, Record, Recorded, Unavailable};
 
@@ -32,7 +32,11 @@ impl Queue for PostgresStore {
     }
 
     async fn take_task(&self, task: TaskId) -> Result<bool, Unavailable> {
-        Ok(take_task(&self.shared, task).await?)
+        Ok(take_for_itself(&self.shared, Scope::Task(task)).await?)
+    }
+
+    async fn take_source(&self, source: SourceId) -> Result<bool, Unavailable> {
+        Ok(take_for_itself(&self.shared, Scope::Source(source)).await?)
     }
 
     async fn lanes(&self) -> Result<Vec<LaneState>, Unavailable> {
@@ -76,9 +80,9 @@ async fn claim_if_served_here(shared: &Shared, request: ClaimRequest, now: Times
     Ok(Claimed { taken_over, ..claim::claim(shared, request, now).await? })
 }
 
-/// A node that was taken for dead has no tasks either, and must not believe so.
-async fn take_task(shared: &Shared, task: TaskId) -> Result<bool, StoreError> {
+/// A node that was taken for dead has no tasks or sources either, and must not believe so.
+async fn take_for_itself(shared: &Shared, scope: Scope) -> Result<bool, StoreError> {
     let client = shared.connections.get().await?;
     shared.node.guard(&**client).await?;
-    own(shared, &**client, Scope::Task(task)).await
+    own(shared, &**client, scope).await
 }

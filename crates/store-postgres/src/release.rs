@@ -8,10 +8,10 @@ use hookpost_store::codec::endpoint_id;
 
 use crate::error::StoreError;
 use crate::leases::Lease;
+use crate::node;
 use crate::owners::needed;
 use crate::shared::Shared;
-use crate::statements::{execute, query};
-use crate::{node, owners};
+use crate::statements::query;
 
 /// What was never written is pending, and in nobody's hands from now on. Where a row was written meanwhile it names this node, and is given back as all others.
 const WRITE_DOWN: &str = "

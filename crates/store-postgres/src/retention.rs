@@ -8,11 +8,14 @@ mod payloads;
 mod rows;
 mod sweeps;
 
+use std::time::Duration;
+
 use hookpost_domain::{RowId, Timestamp};
 use hookpost_store::history::{Forgotten, RetentionPolicy};
 
 use crate::error::StoreError;
 use crate::owners::{Scope, own};
+use crate::partitions::Partitions;
 use crate::shared::Shared;
 
 /// Of the length of a partition: what is kept for at least so many is forgotten by partitions.
@@ -25,17 +28,32 @@ pub(crate) async fn forget(shared: &Shared, policy: RetentionPolicy, now: Timest
         return Ok(Forgotten::default());
     }
     let oldest_kept = now - policy.rows;
-    // Kept for exactly as long as the policy says: at its end a message goes.
-    let first_kept = RowId::first_at(Timestamp::from_unix_ms(oldest_kept.unix_ms().saturating_add(1)));
-    let by_partitions = policy.rows >= shared.partitions.length().saturating_mul(PARTITIONS_MIN);
+    let by_partitions = goes_by_partitions(&shared.partitions, policy.rows);
     let (messages, first_left) = if by_partitions {
-        partitions::forget(shared, &mut connection, first_kept).await?
+        partitions::forget_history(shared, &connection, first_kept(oldest_kept)).await?
     } else {
-        (rows::forget(shared, &mut connection, first_kept).await?, RowId::first_at(oldest_kept))
+        (rows::forget(shared, &mut connection, first_kept(oldest_kept)).await?, RowId::first_at(oldest_kept))
     };
     let payloads = payloads::forget(&mut connection, now).await?;
-    let swept = sweeps::sweep(&connection, first_left, by_partitions, now).await?;
-    Ok(Forgotten { messages: messages.count, payloads: payloads.count, receipts: 0, more: messages.more || payloads.more || swept.more })
+    let oldest_receipt = first_kept(now - policy.receipts);
+    let receipts = if goes_by_partitions(&shared.receipt_partitions, policy.receipts) {
+        partitions::forget_oldest(shared, &connection, &shared.receipt_partitions, oldest_receipt).await?
+    } else {
+        rows::forget_receipts(&connection, oldest_receipt).await?
+    };
+    let left = sweeps::Left { first_message: first_left, by_partitions, first_receipt: oldest_receipt };
+    let swept = sweeps::sweep(&connection, left, now).await?;
+    let more = messages.more || payloads.more || receipts.more || swept.more;
+    Ok(Forgotten { messages: messages.count, payloads: payloads.count, receipts: receipts.count, more })
+}
+
+/// Kept for exactly as long as the policy says: at its end a row goes.
+fn first_kept(oldest_kept: Timestamp) -> RowId {
+    RowId::first_at(Timestamp::from_unix_ms(oldest_kept.unix_ms().saturating_add(1)))
+}
+
+fn goes_by_partitions(partitions: &Partitions, kept_for: Duration) -> bool {
+    kept_for >= partitions.length().saturating_mul(PARTITIONS_MIN)
 }
 
 /// What one call took away of one kind.

@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) ids: Mutex<RowIds>,
     pub(crate) node: NodeLife,
     pub(crate) partitions: Partitions,
+    pub(crate) receipt_partitions: Partitions,
     pub(crate) leases: Mutex<Leases>,
     pub(crate) owned: Mutex<Owned>,
     pub(crate) hints: Hints,

@@ -3,6 +3,7 @@
 //! What is exported is what the rows say and what is implied: a target without a delivery row is pending. What a dead node had leased is as if it had been given
 //! back. What is imported is written down, and in nobody's hands; the nodes that start afterwards find it in the queue.
 
+mod doors;
 mod export;
 mod history;
 mod import;
@@ -17,7 +18,7 @@ use tokio_postgres::GenericClient;
 
 use crate::connect::{DatabaseUrl, Dedicated, connect_first};
 use crate::error::{OpenError, StoreError};
-use crate::partitions::Partitions;
+use crate::partitions::{self, Partitions};
 use crate::schema::{self, CANARY, PUBLIC_ID_KEY, SCHEMA, VAULT_CANARY};
 
 /// How far a move into this database has come, until it is complete.
@@ -29,6 +30,7 @@ pub struct PostgresTransfer {
     connection: Dedicated,
     vault: Vault,
     partitions: Partitions,
+    receipt_partitions: Partitions,
     /// As it was read or written last, so that of two moves at the same time one ends.
     cursor: Vec<u8>,
 }
@@ -57,7 +59,14 @@ impl PostgresTransfer {
     async fn open(url: &DatabaseUrl, vault: Vault, partition: std::time::Duration) -> Result<Self, OpenError> {
         let mut connection = connect_first(url).await?;
         schema::migrate_by(&mut connection.client, url, &SCHEMA).await?;
-        Ok(Self { place: url.to_string(), connection, vault, partitions: Partitions::new(partition), cursor: Vec::new() })
+        Ok(Self {
+            place: url.to_string(),
+            connection,
+            vault,
+            partitions: Partitions::new(partitions::HISTORY, partition),
+            receipt_partitions: Partitions::new(partitions::RECEIPTS, partition),
+            cursor: Vec::new(),
+        })
     }
 
     fn failed(&self) -> impl Fn(StoreError) -> TransferError + use<> {

@@ -19,13 +19,15 @@ use crate::SqliteStore;
 use crate::command::{Failed, WriteContext, Written};
 use crate::error::StoreError;
 use crate::shared::Shared;
-use crate::{counters, rows, tasks};
+use crate::tail::Counter;
+use crate::{counters, rows, sources, tasks};
 use hookpost_store::cache::{EventTypes, Loading, list_event_types};
 use hookpost_store::page::Walk;
+use hookpost_store::rows::token_hash;
 
-type Refusal = Failed<WriteError>;
+pub(crate) type Refusal = Failed<WriteError>;
 
-fn refuse<T>(error: WriteError) -> Result<T, Refusal> {
+pub(crate) fn refuse<T>(error: WriteError) -> Result<T, Refusal> {
     Err(Failed::Refused(error))
 }
 
@@ -82,15 +84,7 @@ impl Catalog for SqliteStore {
     async fn create_application(&self, application: Application) -> Result<(), WriteError> {
         self.shared
             .write(move |context| {
-                check_application_uid(context.connection, &application)?;
-                context.connection.prepare_cached("INSERT INTO application (id, org, uid, data) VALUES (?1, ?2, ?3, ?4)")?.execute(
-                    params![
-                        application.id.row().as_i64(),
-                        application.org.as_str(),
-                        application.uid.as_ref().map(|uid| uid.as_str()),
-                        hookpost_store::rows::to_json(&application)?
-                    ],
-                )?;
+                insert_application(context.connection, &application)?;
                 // Not cached yet: the first who asks loads it. A load under way would keep its absence.
                 Ok(Written::and((), move |shared| shared.catalog.patch_application(application.id, |_| Some(()))))
             })
@@ -122,28 +116,8 @@ impl Catalog for SqliteStore {
     async fn delete_application(&self, id: ApplicationId, now: Timestamp) -> Result<(), WriteError> {
         self.shared
             .write(move |context| {
-                let raw = id.row().as_i64();
-                if context.connection.prepare_cached("DELETE FROM application WHERE id = ?1")?.execute([raw])? == 0 {
-                    return refuse(WriteError::NotFound);
-                }
-                // At once, for what stands behind this in the same batch.
-                context.shared.catalog.forget_application(id);
-                let endpoints: Vec<EndpointId> = context
-                    .connection
-                    .prepare_cached("SELECT id FROM endpoint WHERE application = ?1")?
-                    .query_map([raw], |row| Ok(EndpointId::from_row(RowId::from_i64(row.get(0)?))))?
-                    .collect::<Result<_, _>>()?;
-                for endpoint in &endpoints {
-                    forget_endpoint(context, *endpoint, now)?;
-                }
-                Ok(Written::and((), move |shared| {
-                    let mut leases = shared.leases.lock();
-                    for endpoint in endpoints {
-                        leases.forget_endpoint(endpoint);
-                    }
-                    drop(leases);
-                    shared.catalog.patch_application(id, |_| None);
-                }))
+                let Some(endpoints) = delete_application_rows(context, id, now)? else { return refuse(WriteError::NotFound) };
+                Ok(Written::and((), move |shared| forget_application(shared, id, &endpoints)))
             })
             .await
     }
@@ -218,43 +192,70 @@ impl Catalog for SqliteStore {
     }
 
     async fn source(&self, org: &OrgId, reference: Reference<'_, SourceKind>) -> Result<Option<Arc<Source>>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        let source = match reference {
+            Reference::Id(id) => self.source_by_id(id).await?,
+            Reference::Uid(uid) => {
+                let (org, uid) = (org.clone(), uid.to_owned());
+                match self.read(move |connection, _| sources::id_of_uid(connection, &org, &uid)).await? {
+                    Some(id) => self.source_by_id(id).await?,
+                    None => None,
+                }
+            }
+        };
+        Ok(source.filter(|source| source.org == *org))
     }
 
     async fn source_by_id(&self, id: SourceId) -> Result<Option<Arc<Source>>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        if let Some(source) = self.shared.catalog.source(id) {
+            return Ok(Some(source));
+        }
+        self.read(move |connection, shared| sources::load_into_memory(connection, shared, id)).await
     }
 
     async fn source_by_token(&self, token: &SourceToken) -> Result<Option<Arc<Source>>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        let hash = token_hash(token);
+        if let Some(source) = self.shared.catalog.source_of_token(&hash) {
+            return Ok(Some(source));
+        }
+        let _turn = self.shared.catalog.token_lookup().await;
+        self.read(move |connection, shared| sources::find_by_token(connection, shared, &hash)).await
     }
 
     async fn sources(&self, org: &OrgId, page: PageRequest<SourceId>) -> Result<Listed<Source>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        let org = org.clone();
+        self.read(move |connection, shared| {
+            Ok(page.listed(sources::list(connection, &shared.vault, &org, ids(page.walk(), SourceId::row))?))
+        })
+        .await
     }
 
     async fn pull_sources(&self) -> Result<Vec<Arc<Source>>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        self.read(|connection, shared| sources::pulled(connection, &shared.vault)).await
     }
 
     async fn create_source(&self, source: Source, application: Option<Application>) -> Result<(), WriteError> {
-        Err(Unavailable("not built yet".to_owned()).into())
+        self.shared.write(move |context| sources::create(context, source, application)).await
     }
 
     async fn update_source(&self, id: SourceId, change: Change<Source>) -> Result<Source, WriteError> {
-        Err(Unavailable("not built yet".to_owned()).into())
+        self.shared.write(move |context| sources::update(context, id, change)).await
     }
 
     async fn delete_source(&self, id: SourceId, now: Timestamp) -> Result<(), WriteError> {
-        Err(Unavailable("not built yet".to_owned()).into())
+        self.shared.write(move |context| sources::delete(context, id, now)).await
     }
 
     async fn source_state(&self, id: SourceId) -> Result<Option<Vec<u8>>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        self.read(move |connection, _| sources::state(connection, id)).await
     }
 
     async fn set_source_state(&self, id: SourceId, state: Vec<u8>) -> Result<(), Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        self.shared
+            .write(move |context| -> Result<_, Failed<Unavailable>> {
+                sources::set_state(context.connection, id, &state)?;
+                Ok(Written::new(()))
+            })
+            .await
     }
 
     async fn event_type(&self, org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable> {
@@ -523,6 +524,48 @@ fn load_api_key(connection: &Connection, key_sha256: [u8; 32]) -> Result<Option<
         .map(|key: Option<ApiKey>| key.map(Arc::new))
 }
 
+pub(crate) fn insert_application(connection: &Connection, application: &Application) -> Result<(), Refusal> {
+    check_application_uid(connection, application)?;
+    connection.prepare_cached("INSERT INTO application (id, org, uid, data) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        application.id.row().as_i64(),
+        application.org.as_str(),
+        application.uid.as_ref().map(|uid| uid.as_str()),
+        hookpost_store::rows::to_json(application)?
+    ])?;
+    Ok(())
+}
+
+/// With its endpoints, which are returned; `None`: there is none.
+pub(crate) fn delete_application_rows(
+    context: &mut WriteContext<'_>,
+    id: ApplicationId,
+    now: Timestamp,
+) -> Result<Option<Vec<EndpointId>>, StoreError> {
+    let raw = id.row().as_i64();
+    if context.connection.prepare_cached("DELETE FROM application WHERE id = ?1")?.execute([raw])? == 0 {
+        return Ok(None);
+    }
+    // At once, for what stands behind this in the same batch.
+    context.shared.catalog.forget_application(id);
+    let endpoints: Vec<EndpointId> = context
+        .connection
+        .prepare_cached("SELECT id FROM endpoint WHERE application = ?1")?
+        .query_map([raw], |row| Ok(EndpointId::from_row(RowId::from_i64(row.get(0)?))))?
+        .collect::<Result<_, _>>()?;
+    for endpoint in &endpoints {
+        forget_endpoint(context, *endpoint, now)?;
+    }
+    Ok(Some(endpoints))
+}
+
+/// In memory, after the commit.
+pub(crate) fn forget_application(shared: &Shared, id: ApplicationId, endpoints: &[EndpointId]) {
+    let mut leases = shared.leases.lock();
+    endpoints.iter().for_each(|endpoint| leases.forget_endpoint(*endpoint));
+    drop(leases);
+    shared.catalog.patch_application(id, |_| None);
+}
+
 fn check_application_uid(connection: &Connection, application: &Application) -> Result<(), Refusal> {
     let Some(uid) = &application.uid else { return Ok(()) };
     let taken = connection.prepare_cached("SELECT 1 FROM application WHERE org = ?1 AND uid = ?2 AND id <> ?3")?.exists(params![
@@ -559,7 +602,7 @@ fn forget_endpoint(context: &mut WriteContext<'_>, id: EndpointId, now: Timestam
 /// How many deliveries of an endpoint are open, as far as its counters say.
 fn unfinished_of(shared: &Shared, connection: &Connection, id: EndpointId) -> Result<i64, StoreError> {
     let minutes = 0..u64::MAX >> 1;
-    Ok(counters::of_endpoint(shared, connection, id, minutes)?.unfinished())
+    Ok(counters::of_owner(shared, connection, Counter::DeliveriesOfEndpoint, id.row(), minutes)?.unfinished())
 }
 
 fn put_endpoint(shared: &Shared, endpoint: Endpoint) {

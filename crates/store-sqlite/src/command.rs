@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use hookpost_domain::delivery::Transition;
+use hookpost_domain::receipt::Verdict;
 use hookpost_domain::{DeliveryKey, Message, Timestamp};
 use hookpost_store::queue::{LeaseId, Record, Recorded};
-use hookpost_store::{AcceptError, Accepted, IdempotencyKey, LeasedDelivery, Unavailable};
+use hookpost_store::receipt::Arrival;
+use hookpost_store::{AcceptError, Accepted, IdempotencyKey, LeasedDelivery, Once, Received, Unavailable};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -22,6 +24,7 @@ const QUEUED_BYTES_MAX: usize = 256 << 20;
 #[derive(Debug)]
 pub(crate) enum Command {
     Accept(AcceptCommand),
+    Receive(Box<ReceiveCommand>),
     Record(RecordCommand),
     Other(OtherCommand),
 }
@@ -35,6 +38,27 @@ pub(crate) struct AcceptCommand {
     pub(crate) reply: Option<oneshot::Sender<Result<Accepted, AcceptError>>>,
     /// Decided while writing, true once committed.
     pub(crate) outcome: Option<Result<Accepted, AcceptError>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ReceiveCommand {
+    pub(crate) arrival: Arrival,
+    pub(crate) wanted: Wanted,
+    pub(crate) now: Timestamp,
+    pub(crate) reply: Option<oneshot::Sender<Result<Received, AcceptError>>>,
+    /// Decided while writing, true once committed.
+    pub(crate) outcome: Option<Result<Received, AcceptError>>,
+}
+
+/// What is to be made of a request.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// As in [`AcceptCommand`].
+    Message {
+        message: Arc<Message>,
+        once: Option<Once>,
+    },
+    Settled(Verdict),
 }
 
 #[derive(Debug)]
@@ -107,15 +131,29 @@ struct Queued {
     closed: bool,
 }
 
+impl Command {
+    /// What comes from outside, and how much of it there is.
+    fn new_bytes(&self) -> Option<usize> {
+        let payload = |message: &Message| message.content.payload.as_ref().map_or(0, |payload| payload.len());
+        match self {
+            Self::Accept(accept) => Some(payload(&accept.message)),
+            Self::Receive(receive) => Some(match &receive.wanted {
+                Wanted::Message { message, .. } => receive.arrival.bytes() + payload(message),
+                Wanted::Settled(_) => receive.arrival.bytes(),
+            }),
+            Self::Record(_) | Self::Other(_) => None,
+        }
+    }
+}
+
 impl CommandQueue {
     pub(crate) fn push(&self, command: Command) -> Result<(), Unavailable> {
         let mut queued = self.queued.lock();
         if queued.closed {
             return Err(closed());
         }
-        // Only new messages are turned away: everything else is bounded by what is in flight, and ends work instead of adding to it.
-        if let Command::Accept(accept) = &command {
-            let bytes = accept.message.content.payload.as_ref().map_or(0, |payload| payload.len());
+        // Only new messages and receipts are turned away: everything else is bounded by what is in flight, and ends work instead of adding to it.
+        if let Some(bytes) = command.new_bytes() {
             if queued.accepts >= QUEUED_ACCEPTS_MAX || queued.bytes + bytes > QUEUED_BYTES_MAX {
                 return Err(overloaded());
             }

@@ -1,34 +1,39 @@
-//! Deliveries by status, per endpoint and minute: the table, and what the tail adds to it.
+//! Deliveries by status and receipts by verdict, per owner and minute: the table, and what the tail adds to it.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
-use hookpost_domain::EndpointId;
+use hookpost_domain::RowId;
 use rusqlite::{Connection, params};
 
 use crate::error::StoreError;
 use crate::flush::counter_chunk;
 use crate::schema::meta;
 use crate::shared::Shared;
-use crate::tail::{Counts, Tail};
+use crate::tail::{Counter, Counts, Tail};
 
 /// The sum over the minutes. Counters in memory are differences to the table, so both must be of one moment: the table says how much of
 /// the frozen tail is in it, and where that does not fit what was copied from memory, it is looked at again.
-pub(crate) fn of_endpoint(
+pub(crate) fn of_owner(
     shared: &Shared,
     connection: &Connection,
-    endpoint: EndpointId,
-    minutes: Range<u64>,
+    counter: Counter,
+    owner: RowId,
+    mut minutes: Range<u64>,
 ) -> Result<Counts, StoreError> {
-    let raw = endpoint.row().raw();
+    let raw = owner.raw();
+    if counter == Counter::DeliveriesOfEndpoint {
+        minutes.start = minutes.start.max(shared.counted_from.load(Ordering::Relaxed));
+    }
     loop {
         let (mut counts, frozen, last_frozen_seq) = {
             let tails = shared.tails.read();
-            let frozen = tails.frozen.as_ref().map(|frozen| (frozen.seq, in_tail(&frozen.tail, raw, &minutes)));
-            (in_tail(&tails.live, raw, &minutes), frozen, tails.last_frozen_seq)
+            let frozen = tails.frozen.as_ref().map(|frozen| (frozen.seq, in_tail(&frozen.tail, counter, raw, &minutes)));
+            (in_tail(&tails.live, counter, raw, &minutes), frozen, tails.last_frozen_seq)
         };
         let (frozen_seq, frozen_done, stored) = in_one_snapshot(connection, |connection| {
             let frozen_seq = meta::number(connection, meta::FROZEN_SEQ)?;
-            Ok((frozen_seq, meta::number(connection, meta::FROZEN_DONE)?, in_table(connection, raw, &minutes)?))
+            Ok((frozen_seq, meta::number(connection, meta::FROZEN_DONE)?, in_table(connection, counter, raw, &minutes)?))
         })?;
         if frozen_seq > last_frozen_seq {
             continue;
@@ -53,24 +58,30 @@ fn in_one_snapshot<T>(connection: &Connection, read: impl FnOnce(&Connection) ->
     read(&snapshot)
 }
 
-fn in_tail(tail: &Tail, endpoint: u64, minutes: &Range<u64>) -> Counts {
+fn in_tail(tail: &Tail, counter: Counter, own: u64, minutes: &Range<u64>) -> Counts {
     let mut counts = Counts::default();
-    for ((owner, minute), change) in &tail.counters {
-        if *owner == endpoint && minutes.contains(minute) {
+    for ((owner, minute), change) in tail.counters(counter) {
+        if *owner == own && minutes.contains(minute) {
             counts.add(*change);
         }
     }
     counts
 }
 
-fn in_table(connection: &Connection, endpoint: u64, minutes: &Range<u64>) -> Result<Counts, StoreError> {
-    Ok(connection
-        .prepare_cached(
+fn in_table(connection: &Connection, counter: Counter, owner: u64, minutes: &Range<u64>) -> Result<Counts, StoreError> {
+    let sql = match counter {
+        Counter::DeliveriesOfEndpoint => {
             "SELECT coalesce(sum(pending), 0), coalesce(sum(sending), 0), coalesce(sum(success), 0), coalesce(sum(fail), 0),
                  coalesce(sum(canceled), 0)
-             FROM counter WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3",
-        )?
-        .query_row(params![endpoint as i64, minutes.start as i64, minutes.end as i64], |row| {
-            Ok(Counts([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
-        })?)
+             FROM counter WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3"
+        }
+        Counter::ReceiptsOfSource => {
+            "SELECT coalesce(sum(accepted), 0), coalesce(sum(duplicate), 0), coalesce(sum(handshake), 0), coalesce(sum(quarantined), 0),
+                 coalesce(sum(rejected), 0)
+             FROM receipt_counter WHERE source = ?1 AND minute >= ?2 AND minute < ?3"
+        }
+    };
+    Ok(connection.prepare_cached(sql)?.query_row(params![owner as i64, minutes.start as i64, minutes.end as i64], |row| {
+        Ok(Counts([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
+    })?)
 }

@@ -1,6 +1,6 @@
 //! Writes a frozen tail to the tables in slices, some rows with every commit, so that no commit stalls.
 //!
-//! The items of a frozen tail have one order, which follows from its content: chunks of counters, lists by kind and owner, runs of keys.
+//! The items of a frozen tail have one order, which follows from its content: chunks of counters, lists by kind and owner, runs of keys by class.
 //! How many are written is stored with them, so that a crash in between neither loses nor repeats one. When all are, the rows of `tail_log` that
 //! they came from are deleted, in pieces too.
 
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::StoreError;
-use crate::keys::{ENTRIES_PER_BLOCK, KeyEntry, KeyIndex, write_block};
+use crate::keys::{ENTRIES_PER_BLOCK, KeyClass, KeyEntry, KeyIndex, write_block};
 use crate::posting::{BLOCK_ENTRIES_MAX, decode_block, encode_block};
 use crate::schema::meta;
-use crate::tail::{Counts, Entry, Frozen, ListKind};
+use crate::tail::{Counter, Counts, Entry, Frozen, ListKind};
 
 pub(crate) const COUNTER_CHUNKS: usize = 16;
 /// A slice ends with the item that brings it here.
@@ -34,13 +34,20 @@ pub(crate) struct Flush {
 struct Active {
     frozen: Arc<Frozen>,
     lists: Vec<(ListKind, u64)>,
-    keys: Vec<KeyEntry>,
+    /// By class.
+    keys: [Vec<KeyEntry>; KeyClass::ALL.len()],
     done: usize,
 }
 
 impl Active {
     fn items(&self) -> usize {
-        COUNTER_CHUNKS + self.lists.len() + self.keys.len().div_ceil(ENTRIES_PER_BLOCK)
+        COUNTER_CHUNKS + self.lists.len() + self.keys.iter().map(|keys| keys.len().div_ceil(ENTRIES_PER_BLOCK)).sum::<usize>()
+    }
+
+    /// Its runs of keys, by number.
+    fn runs(&self) -> impl Iterator<Item = (i64, &[KeyEntry])> {
+        let runs = KeyClass::ALL.iter().zip(&self.keys).filter(|(_, keys)| !keys.is_empty());
+        runs.map(|(class, keys)| (class.run_of_tail(self.frozen.seq), keys.as_slice()))
     }
 }
 
@@ -73,17 +80,27 @@ impl Flush {
     pub(crate) fn resume(&mut self, frozen: Arc<Frozen>, done: usize) {
         let mut lists: Vec<_> = frozen.tail.lists.keys().copied().collect();
         lists.sort_unstable();
-        let mut keys: Vec<_> = frozen.tail.keys.iter().map(|(key, message)| (*key, *message)).collect();
-        keys.sort_unstable();
+        let keys = KeyClass::ALL.map(|class| {
+            let mut keys: Vec<KeyEntry> = frozen.tail.keys(class).iter().map(|(key, made)| (*key, *made)).collect();
+            keys.sort_unstable_by_key(|(key, _)| *key);
+            keys
+        });
         self.active = Some(Active { frozen, lists, keys, done });
     }
 
-    pub(crate) fn write_slice(&self, connection: &Connection, keys: &mut KeyIndex, rows_max: usize) -> Result<Flushed, StoreError> {
+    /// `counted_from`: deliveries of earlier minutes are not counted any more.
+    pub(crate) fn write_slice(
+        &self,
+        connection: &Connection,
+        keys: &mut KeyIndex,
+        rows_max: usize,
+        counted_from: u64,
+    ) -> Result<Flushed, StoreError> {
         if let Some(active) = &self.active {
             let mut done = active.done;
             let mut rows = 0;
             while done < active.items() && rows < rows_max {
-                rows += write_item(connection, active, done)?;
+                rows += write_item(connection, active, done, counted_from)?;
                 done += 1;
             }
             let all = done == active.items();
@@ -91,8 +108,8 @@ impl Flush {
             meta::set(connection, meta::FROZEN_DONE, done as i64)?;
             if all {
                 meta::set(connection, meta::FLUSHED_SEQ, active.frozen.seq)?;
-                if !active.keys.is_empty() {
-                    keys.complete_run(connection, active.frozen.seq, &active.keys)?;
+                for (run, own) in active.runs() {
+                    keys.complete_run(connection, run, own)?;
                 }
             }
             return Ok(Flushed { done: Some(done), deleted_seq: None, all });
@@ -109,9 +126,7 @@ impl Flush {
         if let (Some(active), Some(done)) = (&mut self.active, flushed.done) {
             active.done = done;
             if flushed.all {
-                if !active.keys.is_empty() {
-                    keys.take_up(active.frozen.seq, &active.keys);
-                }
+                active.runs().for_each(|(run, own)| keys.take_up(run, own));
                 self.flushed_seq = active.frozen.seq;
                 self.active = None;
             }
@@ -123,37 +138,57 @@ impl Flush {
 }
 
 /// Returns how many rows it wrote.
-fn write_item(connection: &Connection, active: &Active, item: usize) -> Result<usize, StoreError> {
+fn write_item(connection: &Connection, active: &Active, item: usize, counted_from: u64) -> Result<usize, StoreError> {
     if item < COUNTER_CHUNKS {
-        return write_counters(connection, &active.frozen, item);
+        return write_counters(connection, &active.frozen, item, counted_from);
     }
     let item = item - COUNTER_CHUNKS;
     if let Some(&(kind, owner)) = active.lists.get(item) {
         return write_list(connection, kind, owner, active.frozen.tail.list(kind, owner));
     }
-    let start = (item - active.lists.len()) * ENTRIES_PER_BLOCK;
-    write_block(connection, active.frozen.seq, &active.keys[start..active.keys.len().min(start + ENTRIES_PER_BLOCK)])?;
+    let mut block = item - active.lists.len();
+    for (run, keys) in active.runs() {
+        let blocks = keys.len().div_ceil(ENTRIES_PER_BLOCK);
+        if block < blocks {
+            let start = block * ENTRIES_PER_BLOCK;
+            write_block(connection, run, &keys[start..keys.len().min(start + ENTRIES_PER_BLOCK)])?;
+            break;
+        }
+        block -= blocks;
+    }
     Ok(1)
 }
 
-fn write_counters(connection: &Connection, frozen: &Frozen, chunk: usize) -> Result<usize, StoreError> {
-    let own = frozen.tail.counters.iter().filter(|((endpoint, _), _)| counter_chunk(*endpoint) == chunk);
-    let mut counters: Vec<_> = own.map(|(key, counts)| (*key, *counts)).collect();
-    counters.sort_unstable_by_key(|(key, _)| *key);
-    add_to_counters(connection, &counters)?;
-    Ok(counters.len())
+fn write_counters(connection: &Connection, frozen: &Frozen, chunk: usize, counted_from: u64) -> Result<usize, StoreError> {
+    let mut rows = 0;
+    for (counter, from) in [(Counter::DeliveriesOfEndpoint, counted_from), (Counter::ReceiptsOfSource, 0)] {
+        let own = frozen.tail.counters(counter).iter().filter(|((owner, minute), _)| counter_chunk(*owner) == chunk && *minute >= from);
+        let mut counters: Vec<_> = own.map(|(key, counts)| (*key, *counts)).collect();
+        counters.sort_unstable_by_key(|(key, _)| *key);
+        add_to_counters(connection, counter, &counters)?;
+        rows += counters.len();
+    }
+    Ok(rows)
 }
 
-/// By endpoint and minute.
-pub(crate) fn add_to_counters(connection: &Connection, counters: &[((u64, u64), Counts)]) -> Result<(), StoreError> {
-    let mut upsert = connection.prepare_cached(
-        "INSERT INTO counter (endpoint, minute, pending, sending, success, fail, canceled) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT DO UPDATE SET pending = pending + ?3, sending = sending + ?4, success = success + ?5, fail = fail + ?6,
-             canceled = canceled + ?7",
-    )?;
-    for ((endpoint, minute), counts) in counters {
-        let [pending, sending, success, fail, canceled] = counts.0;
-        upsert.execute(params![*endpoint as i64, *minute as i64, pending, sending, success, fail, canceled])?;
+/// By owner and minute.
+pub(crate) fn add_to_counters(connection: &Connection, counter: Counter, counters: &[((u64, u64), Counts)]) -> Result<(), StoreError> {
+    let sql = match counter {
+        Counter::DeliveriesOfEndpoint => {
+            "INSERT INTO counter (endpoint, minute, pending, sending, success, fail, canceled) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT DO UPDATE SET pending = pending + ?3, sending = sending + ?4, success = success + ?5, fail = fail + ?6,
+                 canceled = canceled + ?7"
+        }
+        Counter::ReceiptsOfSource => {
+            "INSERT INTO receipt_counter (source, minute, accepted, duplicate, handshake, quarantined, rejected)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT DO UPDATE SET accepted = accepted + ?3, duplicate = duplicate + ?4, handshake = handshake + ?5,
+                 quarantined = quarantined + ?6, rejected = rejected + ?7"
+        }
+    };
+    let mut upsert = connection.prepare_cached(sql)?;
+    for ((owner, minute), Counts([first, second, third, fourth, fifth])) in counters {
+        upsert.execute(params![*owner as i64, *minute as i64, first, second, third, fourth, fifth])?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use hookpost_domain::id::MessageKind;
+use hookpost_domain::receipt::VerdictKind;
 use hookpost_domain::{
     ApplicationId, AttemptId, Delivery, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, Receipt, ReceiptId,
     RowId, SourceId, Timestamp, limits,
@@ -19,8 +20,8 @@ use crate::command::{Failed, Written};
 use crate::error::StoreError;
 use crate::posting::{self, Span};
 use crate::shared::Shared;
-use crate::tail::{Counts, Entry, ListKind, minute_of};
-use crate::{counters, messages, retention};
+use crate::tail::{Counter, Counts, Entry, ListKind, minute_of};
+use crate::{counters, messages, receipts, retention};
 use hookpost_store::codec::{self, decode_attempt, decode_delivery, encode_delivery, endpoint_id, message_id};
 
 /// Ids that are read from a list at a time.
@@ -158,7 +159,8 @@ impl History for SqliteStore {
     async fn endpoint_counts(&self, endpoint: EndpointId, since: Timestamp, until: Timestamp) -> Result<EndpointCounts, Unavailable> {
         self.read(move |connection, shared| {
             let until_minute = until.unix_ms().div_ceil(60_000);
-            let Counts(counts) = counters::of_endpoint(shared, connection, endpoint, minute_of(since)..until_minute)?;
+            let Counts(counts) =
+                counters::of_owner(shared, connection, Counter::DeliveriesOfEndpoint, endpoint.row(), minute_of(since)..until_minute)?;
             let [pending, sending, success, fail, canceled] = counts.map(|count| u64::try_from(count).unwrap_or_default());
             // What a deleted endpoint left open has ended with it.
             Ok(if shared.leases.lock().is_gone(endpoint) {
@@ -171,7 +173,7 @@ impl History for SqliteStore {
     }
 
     async fn receipt(&self, source: SourceId, id: ReceiptId) -> Result<Option<Receipt>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        self.read(move |connection, _| receipts::load(connection, source, id)).await
     }
 
     async fn receipts(
@@ -180,11 +182,20 @@ impl History for SqliteStore {
         filter: ReceiptFilter,
         page: PageRequest<ReceiptId>,
     ) -> Result<ScannedPage<Receipt, ReceiptId>, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        self.read(move |connection, shared| receipts::list(connection, shared, source, &filter, &page)).await
     }
 
     async fn receipt_counts(&self, source: SourceId, since: Timestamp, until: Timestamp) -> Result<ReceiptCounts, Unavailable> {
-        Err(Unavailable("not built yet".to_owned()))
+        self.read(move |connection, shared| {
+            let minutes = minute_of(since)..until.unix_ms().div_ceil(60_000);
+            let Counts(counts) = counters::of_owner(shared, connection, Counter::ReceiptsOfSource, source.row(), minutes)?;
+            let mut found = ReceiptCounts::default();
+            for verdict in VerdictKind::ALL {
+                *found.of_mut(verdict) = u64::try_from(counts[usize::from(codec::verdict_number(verdict))]).unwrap_or_default();
+            }
+            Ok(found)
+        })
+        .await
     }
 
     async fn expunge_message(&self, application: ApplicationId, message: MessageId) -> Result<bool, Unavailable> {
@@ -221,11 +232,11 @@ fn as_seen(shared: &Shared, key: DeliveryKey, row: Option<(DeliveryState, Progre
 
 /// A list of ids, in pieces.
 #[derive(Clone, Copy)]
-struct Ids<'a> {
-    connection: &'a Connection,
-    shared: &'a Shared,
-    kind: ListKind,
-    owner: RowId,
+pub(crate) struct Ids<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) shared: &'a Shared,
+    pub(crate) kind: ListKind,
+    pub(crate) owner: RowId,
 }
 
 impl Ids<'_> {
@@ -256,7 +267,7 @@ impl Ids<'_> {
 }
 
 /// Looks through a list from the cursor on, until the page is full or so many were looked at that it is better to answer.
-fn scan<T, C: Clone>(
+pub(crate) fn scan<T, C: Clone>(
     page: &PageRequest<C>,
     (row, cursor_of): (impl Fn(C) -> RowId, impl Fn(RowId) -> C),
     ids: Ids<'_>,

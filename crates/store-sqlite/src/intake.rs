@@ -5,16 +5,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookpost_domain::{DeliveryKey, DeliveryState, Message, MessageId, Progress, RowId, Timestamp, Trigger, limits};
 use hookpost_store::intake::KeptAnswer;
-use hookpost_store::{AcceptError, Accepted, IdempotencyKey, Intake, LeasedDelivery, NewMessage, NewReceipt, Received, Unavailable};
+use hookpost_store::{
+    AcceptError, Accepted, IdempotencyKey, Intake, LeasedDelivery, MadeOnce, NewMessage, NewReceipt, NewReceiptOutcome, Received,
+    Unavailable,
+};
 use parking_lot::MutexGuard;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
 use crate::SqliteStore;
-use crate::command::{AcceptCommand, Command, Failed, Written};
+use crate::command::{AcceptCommand, Command, Failed, ReceiveCommand, Wanted, Written};
 use crate::error::{StoreError, closed};
 use crate::leases::Leases;
 use crate::shared::Shared;
+use crate::tail::TakenKey;
 use crate::writer::{Batch, HotStatements, Scratch};
 use hookpost_store::codec::{encode_delivery, encode_header, trigger_number};
 
@@ -30,7 +34,18 @@ impl Intake for SqliteStore {
     }
 
     async fn receive(&self, received: NewReceipt, now: Timestamp) -> Result<Received, AcceptError> {
-        Err(Unavailable("not built yet".to_owned()).into())
+        let (reply, answer) = oneshot::channel();
+        let (arrival, outcome) = received.split();
+        let wanted = match outcome {
+            NewReceiptOutcome::Settled(verdict) => Wanted::Settled(verdict),
+            NewReceiptOutcome::Message { message: NewMessage { application, content, .. }, once } => {
+                let message = Message { id: MessageId::from_row(RowId::MIN), application, content, created_at: now };
+                Wanted::Message { message: Arc::new(message), once }
+            }
+        };
+        let command = ReceiveCommand { arrival, wanted, now, reply: Some(reply), outcome: None };
+        self.shared.queue.push(Command::Receive(Box::new(command)))?;
+        answer.await.unwrap_or_else(|_| Err(closed().into()))
     }
 
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
@@ -70,15 +85,55 @@ pub(crate) fn write(
     batch: &mut Batch,
     accept: &mut AcceptCommand,
 ) -> Result<(), StoreError> {
-    let refused = refusal(shared, connection, batch, accept)?;
-    if refused.is_some() {
-        accept.outcome = refused;
-        return Ok(());
+    let key = accept.idempotency_key.map(TakenKey::Request);
+    accept.outcome = Some(match repeated(shared, connection, batch, key, accept.now)? {
+        Some(repeated) => Ok(repeated),
+        None => write_message(shared, connection, hot, scratch, batch, &mut accept.message, key)?,
+    });
+    Ok(())
+}
+
+/// The message that a key stands for already.
+pub(crate) fn repeated(
+    shared: &Shared,
+    connection: &Connection,
+    batch: &Batch,
+    key: Option<TakenKey>,
+    now: Timestamp,
+) -> Result<Option<Accepted>, StoreError> {
+    let Some(key) = key else { return Ok(None) };
+    let known = match batch.new_keys.get(&(key.class(), key.bytes())) {
+        Some(known) => Some(*known),
+        None => made_by(shared, connection, key)?,
+    };
+    let answer = |made: MadeOnce| Accepted { id: made.message, created_at: made.created_at, repeated: true };
+    Ok(known.filter(|made| key.is_answered_by(*made, now)).map(answer))
+}
+
+fn made_by(shared: &Shared, connection: &Connection, key: TakenKey) -> Result<Option<MadeOnce>, StoreError> {
+    if let Some(known) = shared.tails.read().made_by(key.class(), &key.bytes()) {
+        return Ok(Some(known));
     }
-    let id = MessageId::from_row(shared.new_row_id(accept.now));
-    let message = Arc::get_mut(&mut accept.message).expect("nobody shares a message before it is committed");
+    shared.keys.lock().find(connection, key.class(), &key.bytes())
+}
+
+/// Writes a message that repeats none, unless something else stands against it.
+pub(crate) fn write_message(
+    shared: &Shared,
+    connection: &Connection,
+    hot: &mut HotStatements<'_>,
+    scratch: &mut Scratch,
+    batch: &mut Batch,
+    message: &mut Arc<Message>,
+    key: Option<TakenKey>,
+) -> Result<Result<Accepted, AcceptError>, StoreError> {
+    if let Some(refusal) = refusal(shared, connection, message)? {
+        return Ok(Err(refusal));
+    }
+    let message = Arc::get_mut(message).expect("nobody shares a message before it is committed");
+    let now = message.created_at;
+    let id = MessageId::from_row(shared.new_row_id(now));
     message.id = id;
-    debug_assert_eq!(message.created_at, accept.now);
     encode_header(message, &mut scratch.row);
     let content = &message.content;
     hot.insert_message.execute(params![id.row().as_i64(), message.application.row().as_i64(), scratch.row, content.payload.as_deref()])?;
@@ -89,61 +144,38 @@ pub(crate) fn write(
             id.row().as_i64()
         ])?;
     }
-    if let Some(at) = content.deliver_at.filter(|at| *at > accept.now) {
+    if let Some(at) = content.deliver_at.filter(|at| *at > now) {
         encode_delivery(DeliveryState::Waiting { at }, Progress::default(), None, &mut scratch.row);
         for endpoint in &content.routing.targets {
             hot.insert_delivery.execute(params![id.row().as_i64(), endpoint.row().as_i64(), scratch.row])?;
             insert_due(connection, DeliveryKey { message: id, endpoint: *endpoint }, at, Trigger::Scheduled)?;
         }
     }
-    if let Some(key) = accept.idempotency_key {
-        batch.new_keys.insert(key.0, (id, message.created_at));
+    if let Some(key) = key {
+        batch.new_keys.insert((key.class(), key.bytes()), key.made(id, now));
     }
-    batch.journal.message(message, accept.idempotency_key);
-    accept.outcome = Some(Ok(Accepted { id, created_at: message.created_at, repeated: false }));
-    Ok(())
+    batch.journal.message(message, key);
+    Ok(Ok(Accepted { id, created_at: now, repeated: false }))
 }
 
-/// What stands against a new message, or the message that it repeats.
-fn refusal(
-    shared: &Shared,
-    connection: &Connection,
-    batch: &Batch,
-    accept: &AcceptCommand,
-) -> Result<Option<Result<Accepted, AcceptError>>, StoreError> {
-    if let Some(key) = accept.idempotency_key {
-        let known = match batch.new_keys.get(&key.0) {
-            Some(known) => Some(*known),
-            None => message_of_key(shared, connection, key)?,
-        };
-        if let Some((id, created_at)) = known.filter(|(_, at)| accept.now.since(*at) < limits::IDEMPOTENCY_WINDOW) {
-            return Ok(Some(Ok(Accepted { id, created_at, repeated: true })));
-        }
-    }
-    let application = accept.message.application;
+fn refusal(shared: &Shared, connection: &Connection, message: &Message) -> Result<Option<AcceptError>, StoreError> {
+    let application = message.application;
     if !shared.catalog.knows_application(application) {
         let exists = connection.prepare_cached("SELECT 1 FROM application WHERE id = ?1")?.exists([application.row().as_i64()])?;
         if !exists {
-            return Ok(Some(Err(AcceptError::ApplicationNotFound)));
+            return Ok(Some(AcceptError::ApplicationNotFound));
         }
         shared.catalog.remember_application(application);
     }
-    if let Some(event_id) = &accept.message.content.event_id {
+    if let Some(event_id) = &message.content.event_id {
         let taken = connection
             .prepare_cached("SELECT 1 FROM event_id WHERE application = ?1 AND event_id = ?2")?
             .exists(params![application.row().as_i64(), event_id.as_str()])?;
         if taken {
-            return Ok(Some(Err(AcceptError::DuplicateEventId)));
+            return Ok(Some(AcceptError::DuplicateEventId));
         }
     }
     Ok(None)
-}
-
-fn message_of_key(shared: &Shared, connection: &Connection, key: IdempotencyKey) -> Result<Option<(MessageId, Timestamp)>, StoreError> {
-    if let Some(known) = shared.tails.read().message_of_key(key) {
-        return Ok(Some(known));
-    }
-    shared.keys.lock().find(connection, &key.0)
 }
 
 pub(crate) fn insert_due(connection: &Connection, key: DeliveryKey, at: Timestamp, trigger: Trigger) -> Result<(), StoreError> {
@@ -155,10 +187,23 @@ pub(crate) fn insert_due(connection: &Connection, key: DeliveryKey, at: Timestam
 
 /// After the commit: leases what can be attempted at once.
 pub(crate) fn hand_over(leases: &mut MutexGuard<'_, Leases>, accept: &AcceptCommand, ready: &mut Vec<LeasedDelivery>) {
-    let Some(Ok(Accepted { id, repeated: false, .. })) = accept.outcome else { return };
+    if let Some(Ok(accepted)) = accept.outcome {
+        hand_over_message(leases, &accept.message, accepted, ready);
+    }
+}
+
+pub(crate) fn hand_over_message(
+    leases: &mut MutexGuard<'_, Leases>,
+    message: &Arc<Message>,
+    accepted: Accepted,
+    ready: &mut Vec<LeasedDelivery>,
+) {
+    if accepted.repeated {
+        return;
+    }
+    let id = accepted.id;
     leases.committed(id);
-    let message = &accept.message;
-    if message.content.deliver_at.is_some_and(|at| at > accept.now) {
+    if message.content.deliver_at.is_some_and(|at| at > message.created_at) {
         return;
     }
     for endpoint in &message.content.routing.targets {

@@ -2,7 +2,7 @@
 //!
 //! - Accepting writes one row, and is answered after the fsync of its group ([`writer`]).
 //! - A pending delivery has no row: it is implied by its message, and found again after a crash by the low-water mark ([`leases`], [`recovery`]).
-//! - Lists, counters and idempotency keys collect in memory, journaled with each commit, and are written in sorted runs ([`tail`],
+//! - Lists, counters and keys of repeated requests collect in memory, journaled with each commit, and are written in sorted runs ([`tail`],
 //!   [`flush`], [`posting`], [`keys`]).
 //! - A million deliveries that wait cost a cursor per endpoint ([`claim`]).
 //! - Memory follows the disk: it changes after the commit, or not at all.
@@ -25,11 +25,14 @@ mod messages;
 mod posting;
 mod queue;
 mod readers;
+mod receipts;
+mod receive;
 mod recovery;
 mod retention;
 mod rows;
 mod schema;
 mod shared;
+mod sources;
 mod tail;
 mod tasks;
 mod transfer;
@@ -37,7 +40,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::thread::JoinHandle;
 
 use hookpost_domain::id::RowIds;
@@ -123,6 +126,7 @@ impl SqliteStore {
             tails: RwLock::new(recovered.tails),
             catalog: CatalogCache::new(recovered.revocations),
             unfinished: AtomicI64::new(recovered.unfinished),
+            counted_from: AtomicU64::new(meta::number(&connection, meta::COUNTED_FROM)? as u64),
             observer,
             completions: Completions::default(),
             flush_now: AtomicBool::new(false),
@@ -253,6 +257,11 @@ fn complete(shared: &Shared, ready: &ReadySender, completed: Completed) {
         match command {
             Command::Accept(accept) => {
                 if let (Some(reply), Some(outcome)) = (accept.reply, accept.outcome) {
+                    let _ = reply.send(outcome);
+                }
+            }
+            Command::Receive(receive) => {
+                if let (Some(reply), Some(outcome)) = (receive.reply, receive.outcome) {
                     let _ = reply.send(outcome);
                 }
             }

@@ -1,7 +1,7 @@
 //! Reading message rows.
 
 use hookpost_domain::{ApplicationId, Message, MessageId, RowId};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::StoreError;
 use hookpost_store::codec::decode_message;
@@ -15,6 +15,11 @@ pub(crate) fn load(connection: &Connection, id: MessageId) -> Result<Option<Mess
     let header = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
     let payload = row.get_ref(2)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
     Ok(Some(decode_message(id, application, header, payload)?))
+}
+
+pub(crate) fn load_payload(connection: &Connection, id: MessageId) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT payload FROM message WHERE id = ?1")?;
+    Ok(statement.query_row([id.row().as_i64()], |row| row.get(0)).optional()?.flatten())
 }
 
 /// Without its payload: for looking through many.

@@ -6,6 +6,7 @@
 mod payloads;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hookpost_domain::{DeliveryKey, DeliveryState, EndpointId, MessageId, RowId, Timestamp, Trigger, limits};
@@ -19,9 +20,10 @@ use crate::command::{Failed, WriteContext, Written};
 use crate::error::StoreError;
 use crate::messages;
 use crate::queue::{delete_due, delete_manual};
+use crate::schema::meta;
 use crate::shared::Shared;
 use crate::tail::{Counted, ListKind, minute_of};
-use hookpost_store::codec::{decode_delivery_state, endpoint_id, message_id, time, trigger_of_number};
+use hookpost_store::codec::{CREATED_AT_BYTES, decode_created_at, decode_delivery_state, endpoint_id, message_id, time, trigger_of_number};
 
 /// Rows of lists, counters, answers and the like that one call removes.
 const SWEPT_ROWS_MAX: i64 = 500;
@@ -29,7 +31,7 @@ const SWEPT_ROWS_MAX: i64 = 500;
 pub(crate) async fn forget(store: &SqliteStore, policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable> {
     // Only what is in the table of lists can be taken off it. Expiries lie days ahead: this hardly ever happens.
     while has_expired_tail(&store.shared, now) {
-        store.shared.flush_now.store(true, std::sync::atomic::Ordering::Relaxed);
+        store.shared.flush_now.store(true, Ordering::Relaxed);
         store.shared.write(|_| -> Result<_, Failed<Unavailable>> { Ok(Written::new(())) }).await?;
     }
     let forgotten = store.shared.write(move |context| forget_piece(context, policy, now)).await?;
@@ -55,30 +57,46 @@ fn forget_piece(
     policy: RetentionPolicy,
     now: Timestamp,
 ) -> Result<Written<Forgotten>, Failed<Unavailable>> {
-    let oldest_kept = now - policy.rows;
-    let messages = forget_messages(context, oldest_kept)?;
+    let kept = Kept { messages_from: now - policy.rows, receipts_from: now - policy.receipts };
+    let messages = forget_messages(context, kept.messages_from)?;
     let payloads = payloads::forget(context.connection, now)?;
+    let receipts = forget_receipts(context.connection, kept.receipts_from)?;
     let answers = forget_answers(context.connection, now)?;
     let keys = context.shared.keys.lock().sweep(context.connection, now)?;
-    sweep(context, oldest_kept, now)?;
-    let more =
-        !old_messages(context.connection, oldest_kept, 1)?.is_empty() || payloads.more || keys.more || answers == SWEPT_ROWS_MAX as usize;
-    let forgotten = Forgotten { messages: messages.len() as u64, payloads: payloads.count, receipts: 0, more };
+    let counted_from = count_from(context.connection, kept.messages_from)?;
+    sweep(context, kept, counted_from, now)?;
+    let more = !old_messages(context.connection, kept.messages_from, 1)?.is_empty()
+        || payloads.more
+        || keys.more
+        || receipts == limits::FORGOTTEN_AT_ONCE_MAX
+        || answers == SWEPT_ROWS_MAX as usize;
+    let forgotten = Forgotten { messages: messages.len() as u64, payloads: payloads.count, receipts: receipts as u64, more };
     Ok(Written::and(forgotten, move |shared| {
         let mut leases = shared.leases.lock();
         messages.iter().for_each(|message| leases.forget_message(*message));
         drop(leases);
         shared.keys.lock().swept(&keys);
+        shared.counted_from.fetch_max(counted_from, Ordering::Relaxed);
         shared.catalog.revocations.write().retain(|_, (_, forget_at)| *forget_at > now);
     }))
 }
 
+/// From when on things are kept; what is of that very moment goes.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    messages_from: Timestamp,
+    receipts_from: Timestamp,
+}
+
+/// Kept for exactly as long as the policy says: at its end a row goes.
+fn first_kept(oldest_kept: Timestamp) -> RowId {
+    RowId::first_at(Timestamp::from_unix_ms(oldest_kept.unix_ms() + 1))
+}
+
 fn old_messages(connection: &Connection, oldest_kept: Timestamp, limit: usize) -> Result<Vec<MessageId>, StoreError> {
-    // Kept for exactly as long as the policy says: at its end a message goes.
-    let bound = RowId::first_at(Timestamp::from_unix_ms(oldest_kept.unix_ms() + 1));
     Ok(connection
         .prepare_cached("SELECT id FROM message WHERE id < ?1 ORDER BY id LIMIT ?2")?
-        .query_map(params![bound.as_i64(), limit as i64], |row| Ok(message_id(row.get(0)?)))?
+        .query_map(params![first_kept(oldest_kept).as_i64(), limit as i64], |row| Ok(message_id(row.get(0)?)))?
         .collect::<Result<_, _>>()?)
 }
 
@@ -137,6 +155,28 @@ fn forget_messages(context: &mut WriteContext<'_>, oldest_kept: Timestamp) -> Re
     Ok(old)
 }
 
+/// Returns how many. What they counted for stays until its minute is swept.
+fn forget_receipts(connection: &Connection, oldest_kept: Timestamp) -> Result<usize, StoreError> {
+    Ok(connection
+        .prepare_cached("DELETE FROM receipt WHERE id IN (SELECT id FROM receipt WHERE id < ?1 ORDER BY id LIMIT ?2)")?
+        .execute(params![first_kept(oldest_kept).as_i64(), limits::FORGOTTEN_AT_ONCE_MAX as i64])?)
+}
+
+/// The first minute in which deliveries still count: there are no older messages. What memory still has to say of earlier ones must not be written, nor
+/// read: the rows that it would be taken off are swept.
+fn count_from(connection: &Connection, oldest_kept: Timestamp) -> Result<u64, StoreError> {
+    let oldest: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT substr(header, 1, ?1) FROM message ORDER BY id LIMIT 1")?
+        .query_row([CREATED_AT_BYTES as i64], |row| row.get(0))
+        .optional()?;
+    let oldest = oldest.map(|header| decode_created_at(&header)).transpose()?;
+    let from = minute_of(oldest.map_or(oldest_kept, |oldest| oldest.min(oldest_kept)));
+    if from as i64 > meta::number(connection, meta::COUNTED_FROM)? {
+        meta::set(connection, meta::COUNTED_FROM, from as i64)?;
+    }
+    Ok(from)
+}
+
 /// Returns how many.
 fn forget_answers(connection: &Connection, now: Timestamp) -> Result<usize, StoreError> {
     let until = now - limits::IDEMPOTENCY_WINDOW;
@@ -150,6 +190,7 @@ fn forget_answers(connection: &Connection, now: Timestamp) -> Result<usize, Stor
 pub(crate) struct Sweep {
     list: (i64, i64),
     counter: i64,
+    receipt_counter: i64,
     added_target: i64,
     gone: i64,
     pause_until: Timestamp,
@@ -158,7 +199,7 @@ pub(crate) struct Sweep {
 const SWEEP_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// Some rows of everything else that is past its time.
-fn sweep(context: &mut WriteContext<'_>, oldest_kept: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+fn sweep(context: &mut WriteContext<'_>, kept: Kept, counted_from: u64, now: Timestamp) -> Result<(), StoreError> {
     let connection = context.connection;
     connection.prepare_cached("DELETE FROM revocation WHERE forget_at_ms <= ?1")?.execute([now.unix_ms() as i64])?;
 
@@ -166,20 +207,21 @@ fn sweep(context: &mut WriteContext<'_>, oldest_kept: Timestamp, now: Timestamp)
     if now < sweep.pause_until {
         return Ok(());
     }
-    let bound = RowId::first_at(oldest_kept).as_i64();
-    let lists_left = sweep_lists(connection, &mut sweep.list, bound)?;
-    let minute = minute_of(oldest_kept) as i64;
-    let counters_left = sweep_owners(connection, "counter", "minute", &mut sweep.counter, minute)?;
+    let bound = RowId::first_at(kept.messages_from).as_i64();
+    let lists_left = sweep_lists(connection, &mut sweep.list, bound, RowId::first_at(kept.receipts_from).as_i64())?;
+    let counters_left = sweep_owners(connection, ("counter", "endpoint", "minute"), &mut sweep.counter, counted_from as i64)?;
+    let minute = minute_of(kept.receipts_from) as i64;
+    let receipts_left = sweep_owners(connection, ("receipt_counter", "source", "minute"), &mut sweep.receipt_counter, minute)?;
     let gone_left = sweep_gone(connection, &mut sweep.gone)?;
-    let targets_left = sweep_owners(connection, "added_target", "message", &mut sweep.added_target, bound)?;
-    if !(lists_left || counters_left || targets_left || gone_left) {
+    let targets_left = sweep_owners(connection, ("added_target", "endpoint", "message"), &mut sweep.added_target, bound)?;
+    if !(lists_left || counters_left || receipts_left || targets_left || gone_left) {
         *sweep = Sweep { pause_until: now + SWEEP_PAUSE, ..Sweep::default() };
     }
     Ok(())
 }
 
 /// Each returns whether the pass goes on.
-fn sweep_lists(connection: &Connection, cursor: &mut (i64, i64), bound: i64) -> Result<bool, StoreError> {
+fn sweep_lists(connection: &Connection, cursor: &mut (i64, i64), messages: i64, receipts: i64) -> Result<bool, StoreError> {
     let mut next =
         connection.prepare_cached("SELECT kind, owner FROM posting WHERE (kind, owner) > (?1, ?2) ORDER BY kind, owner LIMIT 1")?;
     let mut delete = connection.prepare_cached(
@@ -188,7 +230,10 @@ fn sweep_lists(connection: &Connection, cursor: &mut (i64, i64), bound: i64) -> 
     )?;
     let mut left = SWEPT_ROWS_MAX;
     for _ in 0..SWEPT_ROWS_MAX {
-        let Some(owner) = next.query_row(*cursor, |row| Ok((row.get(0)?, row.get(1)?))).optional()? else { return Ok(false) };
+        let Some(owner): Option<(i64, i64)> = next.query_row(*cursor, |row| Ok((row.get(0)?, row.get(1)?))).optional()? else {
+            return Ok(false);
+        };
+        let bound = if owner.0 == ListKind::ReceiptsOfSource as i64 { receipts } else { messages };
         left -= delete.execute(params![owner.0, owner.1, bound, left])? as i64;
         if left == 0 {
             // This owner may have more.
@@ -220,21 +265,26 @@ fn sweep_gone(connection: &Connection, cursor: &mut i64) -> Result<bool, StoreEr
     Ok(true)
 }
 
-fn sweep_owners(connection: &Connection, table: &str, column: &str, cursor: &mut i64, bound: i64) -> Result<bool, StoreError> {
-    let mut next = connection.prepare_cached(&format!("SELECT endpoint FROM {table} WHERE endpoint > ?1 ORDER BY endpoint LIMIT 1"))?;
+fn sweep_owners(
+    connection: &Connection,
+    (table, owner, column): (&str, &str, &str),
+    cursor: &mut i64,
+    bound: i64,
+) -> Result<bool, StoreError> {
+    let mut next = connection.prepare_cached(&format!("SELECT {owner} FROM {table} WHERE {owner} > ?1 ORDER BY {owner} LIMIT 1"))?;
     let mut delete = connection.prepare_cached(&format!(
-        "DELETE FROM {table} WHERE endpoint = ?1 AND {column} IN (
-             SELECT {column} FROM {table} WHERE endpoint = ?1 AND {column} < ?2 ORDER BY {column} LIMIT ?3)"
+        "DELETE FROM {table} WHERE {owner} = ?1 AND {column} IN (
+             SELECT {column} FROM {table} WHERE {owner} = ?1 AND {column} < ?2 ORDER BY {column} LIMIT ?3)"
     ))?;
     let mut left = SWEPT_ROWS_MAX;
     for _ in 0..SWEPT_ROWS_MAX {
-        let Some(owner) = next.query_row([*cursor], |row| row.get(0)).optional()? else { return Ok(false) };
-        left -= delete.execute(params![owner, bound, left])? as i64;
+        let Some(raw) = next.query_row([*cursor], |row| row.get(0)).optional()? else { return Ok(false) };
+        left -= delete.execute(params![raw, bound, left])? as i64;
         if left == 0 {
             // This owner may have more.
             break;
         }
-        *cursor = owner;
+        *cursor = raw;
     }
     Ok(true)
 }

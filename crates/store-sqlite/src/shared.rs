@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 #[cfg(test)]
 use std::sync::atomic::Ordering;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 
 use hookpost_domain::id::RowIds;
 use hookpost_domain::{PublicIds, RowId, Timestamp};
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) catalog: CatalogCache,
     /// Deliveries that are not in a final state.
     pub(crate) unfinished: AtomicI64,
+    /// Deliveries of messages that were accepted in an earlier minute are not counted any more.
+    pub(crate) counted_from: AtomicU64,
     pub(crate) observer: Option<Arc<dyn CommitObserver>>,
     pub(crate) completions: Completions,
     /// Asks the writer to write the tail to the tables now.

@@ -7,11 +7,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hookpost_domain::{AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, RowId, Timestamp};
-use hookpost_store::IdempotencyKey;
+use hookpost_domain::receipt::VerdictKind;
+use hookpost_domain::{
+    AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, ReceiptId, RowId, SourceId, Timestamp,
+};
+use hookpost_store::{IdempotencyKey, MadeOnce, Once};
 
 use crate::FastHash;
-use hookpost_store::codec::{Unreadable, put_varint, take_byte, take_varint};
+use crate::keys::{KeyClass, REQUEST_WINDOW_S};
+use hookpost_store::codec::{Unreadable, put_varint, take_byte, take_varint, verdict_number, verdict_of_number};
 
 /// List entries and keys that a tail has when it is frozen: enough for long runs, few enough to be replayed in milliseconds at open.
 pub(crate) const TAIL_WEIGHT_MAX: usize = 128 << 10;
@@ -19,15 +23,20 @@ pub(crate) const TAIL_WEIGHT_MAX: usize = 128 << 10;
 const JOURNAL_VERSION: u8 = 1;
 const MESSAGE: u8 = 1;
 const TRANSITION: u8 = 2;
+const RECEIPT: u8 = 3;
 
 const SAME_APPLICATION: u8 = 1;
 const SAME_TARGETS: u8 = 2;
 const WITH_KEY: u8 = 4;
 /// The clock stood behind the ids when the message was accepted.
 const WITH_TIME: u8 = 8;
+/// The key of an event, and its window.
+const WITH_EVENT_KEY: u8 = 16;
 const SAME_ENDPOINT: u8 = 1;
 const WITH_ATTEMPT: u8 = 2;
 const WITH_MINUTE: u8 = 4;
+const SAME_SOURCE: u8 = 1;
+const RECEIVED_IN_OTHER_MINUTE: u8 = 2;
 
 /// What a list is of; the numbers are those of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +46,7 @@ pub(crate) enum ListKind {
     AttemptsOfEndpoint = 3,
     /// The owner is the minute in which the payloads may go.
     PayloadsByExpiry = 4,
+    ReceiptsOfSource = 5,
 }
 
 /// An id, and for attempts the message that it belongs to.
@@ -68,7 +78,53 @@ impl Counted {
     }
 }
 
-/// Deliveries by [`Counted`] (without `Nothing`), as differences.
+/// What is counted by owner and minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counter {
+    /// By [`Counted`].
+    DeliveriesOfEndpoint,
+    /// By verdict.
+    ReceiptsOfSource,
+}
+
+/// The key that a message takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TakenKey {
+    Request(IdempotencyKey),
+    Event(Once),
+}
+
+impl TakenKey {
+    pub(crate) fn class(self) -> KeyClass {
+        match self {
+            Self::Request(_) => KeyClass::Request,
+            Self::Event(_) => KeyClass::Event,
+        }
+    }
+
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        match self {
+            Self::Request(key) | Self::Event(Once { key, .. }) => key.0,
+        }
+    }
+
+    pub(crate) fn made(self, message: MessageId, created_at: Timestamp) -> MadeOnce {
+        match self {
+            Self::Request(_) => MadeOnce { message, created_at, window_s: REQUEST_WINDOW_S },
+            Self::Event(once) => once.made(message, created_at),
+        }
+    }
+
+    /// Whether a message that was made by it stands for one that comes now.
+    pub(crate) fn is_answered_by(self, made: MadeOnce, now: Timestamp) -> bool {
+        match self {
+            Self::Request(_) => now < made.until(),
+            Self::Event(once) => made.answers(once, now),
+        }
+    }
+}
+
+/// Deliveries by [`Counted`] (without `Nothing`), as differences; receipts by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counts(pub(crate) [i64; 5]);
 
@@ -77,6 +133,10 @@ impl Counts {
         if let Some(slot) = (counted as usize).checked_sub(1) {
             self.0[slot] += by;
         }
+    }
+
+    pub(crate) fn receipt(&mut self, verdict: VerdictKind) {
+        self.0[usize::from(verdict_number(verdict))] += 1;
     }
 
     pub(crate) fn add(&mut self, other: Self) {
@@ -106,6 +166,8 @@ pub(crate) struct Journal {
     last_endpoint: u64,
     last_transition: u64,
     last_attempt: u64,
+    last_receipt: u64,
+    last_source: u64,
 }
 
 impl Journal {
@@ -119,6 +181,8 @@ impl Journal {
             last_endpoint: 0,
             last_transition: 0,
             last_attempt: 0,
+            last_receipt: 0,
+            last_source: 0,
         }
     }
 
@@ -126,7 +190,7 @@ impl Journal {
         &self.bytes
     }
 
-    pub(crate) fn message(&mut self, message: &Message, idempotency_key: Option<IdempotencyKey>) {
+    pub(crate) fn message(&mut self, message: &Message, key: Option<TakenKey>) {
         let id = message.id;
         let application = message.application.row().raw();
         let targets = &message.content.routing.targets;
@@ -137,9 +201,11 @@ impl Journal {
         if *targets == self.last_targets {
             flags |= SAME_TARGETS;
         }
-        if idempotency_key.is_some() {
-            flags |= WITH_KEY;
-        }
+        flags |= match key {
+            Some(TakenKey::Request(_)) => WITH_KEY,
+            Some(TakenKey::Event(_)) => WITH_EVENT_KEY,
+            None => 0,
+        };
         if message.created_at != id.created_at() {
             flags |= WITH_TIME;
         }
@@ -158,13 +224,37 @@ impl Journal {
             }
             self.last_targets.clone_from(targets);
         }
-        if let Some(key) = idempotency_key {
-            self.bytes.extend(key.0);
+        if let Some(key) = key {
+            self.bytes.extend(key.bytes());
+        }
+        if let Some(TakenKey::Event(once)) = key {
+            put_varint(&mut self.bytes, once.window_s().into());
         }
         if flags & WITH_TIME != 0 {
             put_varint(&mut self.bytes, message.created_at.unix_ms());
         }
         self.unfinished += targets.len() as i64;
+    }
+
+    pub(crate) fn receipt(&mut self, id: ReceiptId, source: SourceId, received_at: Timestamp, verdict: VerdictKind) {
+        let (raw, source, minute) = (id.row().raw(), source.row().raw(), minute_of(received_at));
+        let mut flags = 0;
+        if source == self.last_source {
+            flags |= SAME_SOURCE;
+        }
+        if minute != minute_of(id.created_at()) {
+            flags |= RECEIVED_IN_OTHER_MINUTE;
+        }
+        self.bytes.extend([RECEIPT, flags, verdict_number(verdict)]);
+        put_varint(&mut self.bytes, raw - self.last_receipt);
+        self.last_receipt = raw;
+        if flags & SAME_SOURCE == 0 {
+            self.bytes.extend(source.to_le_bytes());
+            self.last_source = source;
+        }
+        if flags & RECEIVED_IN_OTHER_MINUTE != 0 {
+            put_varint(&mut self.bytes, minute);
+        }
     }
 
     pub(crate) fn transition(
@@ -220,9 +310,11 @@ fn unzigzag(value: u64) -> i64 {
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     pub(crate) lists: HashMap<(ListKind, u64), Vec<Entry>, FastHash>,
-    /// The message that a key made, and when.
-    pub(crate) keys: HashMap<[u8; 16], (MessageId, Timestamp), FastHash>,
-    pub(crate) counters: HashMap<(u64, u64), Counts, FastHash>,
+    /// What keys made, by class.
+    keys: [HashMap<[u8; 16], MadeOnce, FastHash>; KeyClass::ALL.len()],
+    /// By owner and minute.
+    counters: HashMap<(u64, u64), Counts, FastHash>,
+    receipt_counters: HashMap<(u64, u64), Counts, FastHash>,
     /// List entries and keys.
     pub(crate) weight: usize,
 }
@@ -250,6 +342,22 @@ impl Tail {
         self.counters.entry((endpoint, minute)).or_default().change(counted, by);
     }
 
+    pub(crate) fn keys(&self, class: KeyClass) -> &HashMap<[u8; 16], MadeOnce, FastHash> {
+        &self.keys[class as usize]
+    }
+
+    pub(crate) fn counters(&self, counter: Counter) -> &HashMap<(u64, u64), Counts, FastHash> {
+        match counter {
+            Counter::DeliveriesOfEndpoint => &self.counters,
+            Counter::ReceiptsOfSource => &self.receipt_counters,
+        }
+    }
+
+    fn take_key(&mut self, class: KeyClass, key: [u8; 16], made: MadeOnce) {
+        self.keys[class as usize].insert(key, made);
+        self.weight += 1;
+    }
+
     pub(crate) fn list(&self, kind: ListKind, owner: u64) -> &[Entry] {
         self.lists.get(&(kind, owner)).map_or(&[], Vec::as_slice)
     }
@@ -263,6 +371,8 @@ struct JournalReader {
     endpoint: u64,
     last_transition: u64,
     last_attempt: u64,
+    last_receipt: u64,
+    source: u64,
 }
 
 impl JournalReader {
@@ -270,6 +380,7 @@ impl JournalReader {
         match take_byte(bytes)? {
             MESSAGE => self.message(bytes, tail),
             TRANSITION => self.transition(bytes, tail),
+            RECEIPT => self.receipt(bytes, tail),
             _ => None,
         }
     }
@@ -290,7 +401,8 @@ impl JournalReader {
         }
         tail.push(ListKind::MessagesOfApplication, self.application, (id, 0));
         tail.push(ListKind::PayloadsByExpiry, expiry_minute, (id, 0));
-        let key = if flags & WITH_KEY != 0 { Some(take_chunk(bytes)?) } else { None };
+        let key = if flags & (WITH_KEY | WITH_EVENT_KEY) != 0 { Some(take_chunk(bytes)?) } else { None };
+        let window_s = if flags & WITH_EVENT_KEY != 0 { u32::try_from(take_varint(bytes)?).ok()? } else { REQUEST_WINDOW_S };
         let id_time = RowId::from_raw(id).created_at();
         let created_at = if flags & WITH_TIME != 0 { Timestamp::from_unix_ms(take_varint(bytes)?) } else { id_time };
         for &target in &self.targets {
@@ -298,9 +410,24 @@ impl JournalReader {
             tail.count(target, minute_of(created_at), Counted::Pending, 1);
         }
         if let Some(key) = key {
-            tail.keys.insert(key, (MessageId::from_row(RowId::from_raw(id)), created_at));
-            tail.weight += 1;
+            let class = if flags & WITH_EVENT_KEY != 0 { KeyClass::Event } else { KeyClass::Request };
+            tail.take_key(class, key, MadeOnce { message: MessageId::from_row(RowId::from_raw(id)), created_at, window_s });
         }
+        Some(())
+    }
+
+    fn receipt(&mut self, bytes: &mut &[u8], tail: &mut Tail) -> Option<()> {
+        let flags = take_byte(bytes)?;
+        let verdict = verdict_of_number(take_byte(bytes)?).ok()?;
+        let id = self.last_receipt + take_varint(bytes)?;
+        self.last_receipt = id;
+        if flags & SAME_SOURCE == 0 {
+            self.source = take_u64(bytes)?;
+        }
+        let id_minute = minute_of(RowId::from_raw(id).created_at());
+        let minute = if flags & RECEIVED_IN_OTHER_MINUTE != 0 { take_varint(bytes)? } else { id_minute };
+        tail.push(ListKind::ReceiptsOfSource, self.source, (id, 0));
+        tail.receipt_counters.entry((self.source, minute)).or_default().receipt(verdict);
         Some(())
     }
 
@@ -361,7 +488,7 @@ impl Tails {
         self.frozen.iter().map(|frozen| &frozen.tail).chain(std::iter::once(&self.live))
     }
 
-    pub(crate) fn message_of_key(&self, key: IdempotencyKey) -> Option<(MessageId, Timestamp)> {
-        self.parts().rev().find_map(|tail| tail.keys.get(&key.0).copied())
+    pub(crate) fn made_by(&self, class: KeyClass, key: &[u8; 16]) -> Option<MadeOnce> {
+        self.parts().rev().find_map(|tail| tail.keys(class).get(key).copied())
     }
 }

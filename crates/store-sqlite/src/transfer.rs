@@ -10,14 +10,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use async_trait::async_trait;
-use hookpost_domain::{EndpointId, MessageId, Timestamp};
+use hookpost_domain::{EndpointId, MessageId};
+use hookpost_store::MadeOnce;
 use hookpost_store::codec::{Unreadable, endpoint_id, message_id};
 use hookpost_store::transfer::{Batch, Cursor, Key, PublicIdKey, Section, Transfer, TransferError};
 use hookpost_store::vault::Vault;
 use rusqlite::Connection;
 
 use crate::error::StoreError;
-use crate::keys::KeyIndex;
+use crate::keys::{KeyClass, KeyIndex};
 use crate::lock::DataDirLock;
 use crate::schema::{self, meta};
 use crate::tail::Tail;
@@ -33,7 +34,7 @@ pub struct SqliteTransfer {
     vault: Vault,
     keys: KeyIndex,
     /// Keys that are only in the journal of the tail yet.
-    tail_keys: BTreeMap<[u8; 16], (MessageId, Timestamp)>,
+    tail_keys: BTreeMap<(KeyClass, [u8; 16]), MadeOnce>,
     /// Deleted endpoints: what they left open has ended.
     gone: HashSet<EndpointId>,
     _lock: DataDirLock,
@@ -94,7 +95,7 @@ pub(crate) fn check_not_moving(connection: &Connection, data_dir: &Path) -> Resu
     Err(OpenError::HalfMoved { data_dir: data_dir.to_owned(), source_place })
 }
 
-fn tail_keys(connection: &Connection) -> Result<BTreeMap<[u8; 16], (MessageId, Timestamp)>, StoreError> {
+fn tail_keys(connection: &Connection) -> Result<BTreeMap<(KeyClass, [u8; 16]), MadeOnce>, StoreError> {
     let flushed = meta::number(connection, meta::FLUSHED_SEQ)?;
     let mut statement = connection.prepare("SELECT entries FROM tail_log WHERE seq > ?1 ORDER BY seq")?;
     let mut rows = statement.query([flushed])?;
@@ -102,7 +103,9 @@ fn tail_keys(connection: &Connection) -> Result<BTreeMap<[u8; 16], (MessageId, T
     while let Some(row) = rows.next()? {
         let mut tail = Tail::default();
         tail.replay(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
-        keys.extend(tail.keys);
+        for class in KeyClass::ALL {
+            keys.extend(tail.keys(class).iter().map(|(key, made)| ((class, *key), *made)));
+        }
     }
     Ok(keys)
 }

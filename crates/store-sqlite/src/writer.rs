@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use hookpost_domain::{MessageId, Timestamp};
-use hookpost_store::{CommitFacts, Unavailable};
+use hookpost_domain::Timestamp;
+use hookpost_store::{CommitFacts, MadeOnce, Unavailable};
 use rusqlite::{Connection, Statement, params};
 
 use crate::backup::RunningBackup;
@@ -19,10 +19,11 @@ use crate::checkpoint::Checkpoints;
 use crate::command::{Command, Completed, EndedLease, Finish, OPERATIONS_PER_COMMIT_MAX, OperationFailed, WriteContext};
 use crate::error::StoreError;
 use crate::flush::{Flush, Flushed};
+use crate::keys::KeyClass;
 use crate::leases::Persist;
 use crate::shared::Shared;
 use crate::tail::{Frozen, Journal};
-use crate::{FastHash, intake, queue, schema};
+use crate::{FastHash, intake, queue, receive, schema};
 
 thread_local! {
     /// Set by SQLite's hook within COMMIT, read by the same thread after it.
@@ -32,6 +33,7 @@ thread_local! {
 /// The statements of every message, prepared once.
 pub(crate) struct HotStatements<'c> {
     pub(crate) insert_message: Statement<'c>,
+    pub(crate) insert_receipt: Statement<'c>,
     pub(crate) insert_delivery: Statement<'c>,
     insert_tail: Statement<'c>,
     begin: Statement<'c>,
@@ -42,6 +44,7 @@ impl<'c> HotStatements<'c> {
     fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             insert_message: connection.prepare("INSERT INTO message (id, application, header, payload) VALUES (?1, ?2, ?3, ?4)")?,
+            insert_receipt: connection.prepare("INSERT INTO receipt (id, source, data, body) VALUES (?1, ?2, ?3, ?4)")?,
             insert_delivery: connection.prepare("INSERT INTO delivery (message, endpoint, data) VALUES (?1, ?2, ?3)")?,
             insert_tail: connection
                 .prepare("INSERT INTO tail_log (seq, last_row_id, mark, unfinished, entries) VALUES (?1, ?2, ?3, ?4, ?5)")?,
@@ -76,7 +79,7 @@ pub(crate) struct Batch {
     pub(crate) ended: Vec<EndedLease>,
     finishes: Vec<Finish>,
     persist: Persist,
-    pub(crate) new_keys: HashMap<[u8; 16], (MessageId, Timestamp), FastHash>,
+    pub(crate) new_keys: HashMap<(KeyClass, [u8; 16]), MadeOnce, FastHash>,
 }
 
 enum Exit {
@@ -205,6 +208,7 @@ impl Writer {
         for command in commands {
             match command {
                 Command::Accept(accept) => intake::write(&self.shared, connection, hot, &mut self.scratch, batch, accept)?,
+                Command::Receive(receive) => receive::write(&self.shared, connection, hot, &mut self.scratch, batch, receive)?,
                 Command::Record(record) => queue::write(&self.shared, connection, hot, &mut self.scratch, batch, record)?,
                 Command::Other(other) => {
                     if let Some(operation) = other.0.take() {
@@ -226,8 +230,9 @@ impl Writer {
                 .prepare_cached("INSERT OR IGNORE INTO held (message, endpoint) VALUES (?1, ?2)")?
                 .execute(params![key.message.row().as_i64(), key.endpoint.row().as_i64()])?;
         }
-        let flushed =
-            self.flush.write_slice(connection, &mut self.shared.keys.lock(), self.shared.limits.rows_per_slice.load(Ordering::Relaxed))?;
+        let rows_per_slice = self.shared.limits.rows_per_slice.load(Ordering::Relaxed);
+        let counted_from = self.shared.counted_from.load(Ordering::Relaxed);
+        let flushed = self.flush.write_slice(connection, &mut self.shared.keys.lock(), rows_per_slice, counted_from)?;
         hot.insert_tail.execute(params![
             self.next_seq,
             self.shared.new_row_id(Timestamp::ZERO).as_i64(),
@@ -265,8 +270,10 @@ impl Writer {
             let mut tails = self.shared.tails.write();
             tails.live.replay(batch.journal.bytes()).expect("the tail reads what the writer wrote");
             for command in &mut commands {
-                if let Command::Accept(accept) = command {
-                    intake::hand_over(&mut leases, accept, &mut ready);
+                match command {
+                    Command::Accept(accept) => intake::hand_over(&mut leases, accept, &mut ready),
+                    Command::Receive(receive) => receive::hand_over(&mut leases, receive, &mut ready),
+                    Command::Record(_) | Command::Other(_) => {}
                 }
             }
             for ended in &batch.ended {
@@ -312,6 +319,7 @@ impl Writer {
         for command in &mut commands {
             match command {
                 Command::Accept(accept) => accept.outcome = Some(Err(why.clone().into())),
+                Command::Receive(receive) => receive.outcome = Some(Err(why.clone().into())),
                 Command::Record(record) => record.outcome = Err(why.clone()),
                 Command::Other(other) => {
                     if let Some(operation) = other.0.take() {

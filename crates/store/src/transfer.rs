@@ -1,6 +1,7 @@
 //! Moving everything from one store to another of any kind: in sections, in pieces, resumable, and compared at the end.
 //!
-//! What is moved is what cannot be made from anything else: configuration, messages, deliveries, attempts, and the keys of repeated requests. Lists, counters,
+//! What is moved is what cannot be made from anything else: configuration, messages, deliveries, attempts, receipts, and the keys of repeated requests and
+//! events. Lists, counters,
 //! due times and backlogs are made by the importing store from the rows. Leases are not moved: nobody works on either store meanwhile.
 //!
 //! The rows of a piece and the [`Cursor`] behind them are one transaction of the target, so that a move that was cut short goes on where it was.
@@ -16,7 +17,7 @@ use hookpost_domain::MessageId;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use row::{MessageRow, MovedAttempt, MovedDelivery, Row};
+pub use row::{MessageRow, MovedAttempt, MovedDelivery, ReceiptRow, Row};
 pub use run::{Move, Moved, Phase, Progress, transfer};
 pub use tally::{Kind, Tally};
 
@@ -43,10 +44,14 @@ pub enum Section {
     History,
     IdempotencyKeys,
     KeptAnswers,
+    Sources,
+    SourceStates,
+    Receipts,
+    EventKeys,
 }
 
 impl Section {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Applications,
         Self::Endpoints,
         Self::EventTypes,
@@ -57,6 +62,10 @@ impl Section {
         Self::History,
         Self::IdempotencyKeys,
         Self::KeptAnswers,
+        Self::Sources,
+        Self::SourceStates,
+        Self::Receipts,
+        Self::EventKeys,
     ];
 
     fn next(self) -> Option<Self> {

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use hookpost_domain::receipt::Verdict;
 use hookpost_domain::task::DeliveryStatus;
-use hookpost_domain::{ApplicationId, DeliveryKey, EndpointId, Message, MessageId, Timestamp, limits};
-use hookpost_store::{AcceptError, Accepted, ApplicationView};
+use hookpost_domain::{ApplicationId, DeliveryKey, EndpointId, Message, MessageId, ReceiptId, Timestamp};
+use hookpost_store::{AcceptError, Accepted, ApplicationView, Received};
 
-use super::AcceptCommand;
+use super::receipts::verdict_of;
+use super::{AcceptCommand, Receiving, Reply};
 use crate::counts::CountChanges;
 use crate::owners::{Scope, needed};
 use crate::shared::Shared;
@@ -30,6 +32,8 @@ pub(super) enum Fate {
 pub(super) enum Course {
     /// As far as is known it is new.
     Write,
+    /// Only its receipt is written.
+    Settled,
     /// One before it has the same key or event id: it comes in the next round, if the outcome of that one does not decide it.
     Next {
         after: usize,
@@ -60,25 +64,65 @@ impl Planned {
         let mut leases = shared.leases.lock();
         let mut first = None;
         for (command, _) in commands.iter_mut().zip(&courses).filter(|(_, course)| **course == Course::Write) {
-            let message = Arc::get_mut(&mut command.message).expect("nobody shares a message before it is committed");
+            let Some(message) = &mut command.message else { continue };
+            let message = Arc::get_mut(message).expect("nobody shares a message before it is committed");
             message.id = MessageId::from_row(shared.new_row_id(message.created_at));
             first = first.or(Some(message.id));
+        }
+        for command in commands.iter_mut() {
+            if let Reply::Receive(receiving, _) = &mut command.reply {
+                receiving.id = ReceiptId::from_row(shared.new_row_id(receiving.now));
+            }
         }
         leases.set_in_flight(first);
         drop(leases);
         let mut planned = Self { courses, places: Places::default(), applications: BTreeSet::new(), counts: CountChanges::default() };
         for (command, _) in commands.iter().zip(&planned.courses).filter(|(_, course)| **course == Course::Write) {
-            planned.applications.insert(command.message.application);
-            for endpoint in &command.message.content.routing.targets {
+            let Some(message) = &command.message else { continue };
+            planned.applications.insert(message.application);
+            for endpoint in &message.content.routing.targets {
                 planned.places.find(shared, command.view.as_deref(), *endpoint);
             }
         }
         planned
     }
 
-    /// The commands that are written, as far as is known.
-    pub(super) fn written<'a>(&self, commands: &'a [AcceptCommand]) -> impl Iterator<Item = &'a AcceptCommand> {
-        commands.iter().zip(&self.courses).filter(|(_, course)| **course == Course::Write).map(|(command, _)| command)
+    /// The messages that are written, as far as is known.
+    pub(super) fn written<'a>(&self, commands: &'a [AcceptCommand]) -> impl Iterator<Item = &'a Arc<Message>> {
+        commands
+            .iter()
+            .zip(&self.courses)
+            .filter(|(_, course)| **course == Course::Write)
+            .filter_map(|(command, _)| command.message.as_ref())
+    }
+
+    /// The receipts that are written, each with its verdict.
+    pub(super) fn received<'a>(&self, commands: &'a [AcceptCommand]) -> impl Iterator<Item = (&'a Receiving, &'a AcceptCommand, Verdict)> {
+        commands.iter().zip(&self.courses).filter_map(|(command, course)| {
+            let receiving = command.receiving()?;
+            let verdict = match outcome(command, course)? {
+                Ok(Some(accepted)) => verdict_of(accepted),
+                Ok(None) => receiving.settled.clone()?,
+                Err(_) => return None,
+            };
+            Some((receiving, command, verdict))
+        })
+    }
+
+    /// Answers what repeats another of this group, as far as it has a receipt, which is written with that one.
+    pub(super) fn settle_repeated(&mut self, commands: &[AcceptCommand]) {
+        for index in 0..commands.len() {
+            let (Course::Next { after, equal: Equal::Key }, Some(_)) = (&self.courses[index], commands[index].receiving()) else {
+                continue;
+            };
+            let first = outcome(&commands[*after], &self.courses[*after]);
+            let (Some(Ok(Some(first))), Some(key)) = (first, &commands[*after].key) else { continue };
+            let made = key.made(first.id, first.created_at);
+            let is_repeated = |message: &Arc<Message>| commands[index].key.is_some_and(|own| own.is_answered_by(made, message.created_at));
+            if commands[index].message.as_ref().is_some_and(is_repeated) {
+                self.courses[index] = Course::Answer(Ok(Accepted { repeated: true, ..first }));
+            }
+        }
     }
 
     pub(super) fn fate(&self, message: &Message, endpoint: EndpointId) -> Fate {
@@ -94,29 +138,20 @@ impl Planned {
     /// Those of the messages that were to be written.
     pub(super) fn refuse(&mut self, commands: &[AcceptCommand], error: &AcceptError, which: impl Fn(&Message) -> bool) {
         for (command, course) in commands.iter().zip(&mut self.courses) {
-            if *course == Course::Write && which(&command.message) {
+            if *course == Course::Write && command.message.as_ref().is_some_and(|message| which(message)) {
                 *course = Course::Answer(Err(error.clone()));
             }
         }
     }
 
-    /// Keys that were taken for messages that are not written after all.
-    pub(super) fn freed_keys<'a>(&self, commands: &'a [AcceptCommand]) -> Vec<&'a [u8]> {
-        let refused = commands.iter().zip(&self.courses).filter(|(_, course)| matches!(course, Course::Answer(Err(_))));
-        refused.filter_map(|(command, _)| command.key.as_ref().map(|key| key.0.as_slice())).collect()
-    }
-
     pub(super) fn may_fit_at_once(&self, commands: &[AcceptCommand]) -> bool {
         self.places.of.values().all(|place| place.here && !place.backlog && !place.gone)
-            && self.written(commands).all(|command| {
-                let content = &command.message.content;
-                command.key.is_none() && content.event_id.is_none() && content.deliver_at.is_none()
-            })
+            && commands.iter().all(|command| command.receiving().is_none() && command.key.is_none())
+            && self.written(commands).all(|message| message.content.event_id.is_none() && message.content.deliver_at.is_none())
     }
 
     pub(super) fn handed_over(&self, commands: &[AcceptCommand]) -> Vec<DeliveryKey> {
-        let messages = self.written(commands).map(|command| &command.message);
-        messages
+        self.written(commands)
             .flat_map(|message| message.content.routing.targets.iter().map(move |endpoint| (message, *endpoint)))
             .filter(|(message, endpoint)| self.fate(message, *endpoint) == Fate::HandOver)
             .map(|(message, endpoint)| DeliveryKey { message: message.id, endpoint })
@@ -130,7 +165,7 @@ impl Planned {
     /// To be called when it is known what is written.
     pub(super) fn count(&mut self, commands: &[AcceptCommand]) {
         let mut counts = CountChanges::default();
-        for message in self.written(commands).map(|command| &command.message) {
+        for message in self.written(commands) {
             for endpoint in &message.content.routing.targets {
                 let status = match self.fate(message, *endpoint) {
                     Fate::Gone => DeliveryStatus::Canceled,
@@ -138,6 +173,9 @@ impl Planned {
                 };
                 counts.add(*endpoint, message.created_at, status, 1);
             }
+        }
+        for (receiving, _, verdict) in self.received(commands) {
+            counts.add_receipt(receiving.arrival.source, receiving.arrival.received_at, verdict.kind());
         }
         self.counts = counts;
     }
@@ -151,19 +189,31 @@ impl Planned {
                 Course::Next { after, equal } => decided_by(&command, equal, outcomes[after].as_ref()),
                 _ => outcome.clone(),
             };
-            match answer {
-                // Whoever asked may be gone.
-                Some(answer) => drop(command.reply.send(answer)),
-                None => commands.push(command),
+            let Some(answer) = answer else {
+                commands.push(command);
+                continue;
+            };
+            // Whoever asked may be gone.
+            match command.reply {
+                Reply::Accept(reply) => drop(answer.transpose().map(|answer| reply.send(answer))),
+                Reply::Receive(receiving, reply) => {
+                    let received = |message| Received { receipt: receiving.id, message };
+                    drop(reply.send(answer.map(received)));
+                }
             }
         }
     }
 }
 
-fn outcome(command: &AcceptCommand, course: &Course) -> Option<Result<Accepted, AcceptError>> {
+/// The message that it made or repeats, if that is decided; none of a request that only left a receipt.
+fn outcome(command: &AcceptCommand, course: &Course) -> Option<Result<Option<Accepted>, AcceptError>> {
     match course {
-        Course::Write => Some(Ok(Accepted { id: command.message.id, created_at: command.message.created_at, repeated: false })),
-        Course::Answer(answer) => Some(answer.clone()),
+        Course::Write => {
+            let message = command.message.as_ref()?;
+            Some(Ok(Some(Accepted { id: message.id, created_at: message.created_at, repeated: false })))
+        }
+        Course::Settled => Some(Ok(None)),
+        Course::Answer(answer) => Some(answer.clone().map(Some)),
         Course::Next { .. } => None,
     }
 }
@@ -172,36 +222,36 @@ fn outcome(command: &AcceptCommand, course: &Course) -> Option<Result<Accepted, 
 fn decided_by(
     command: &AcceptCommand,
     equal: Equal,
-    first: Option<&Result<Accepted, AcceptError>>,
-) -> Option<Result<Accepted, AcceptError>> {
+    first: Option<&Result<Option<Accepted>, AcceptError>>,
+) -> Option<Result<Option<Accepted>, AcceptError>> {
     match (equal, first?) {
-        (Equal::Key, Ok(first)) if is_within_window(command.message.created_at, first.created_at) => {
-            Some(Ok(Accepted { repeated: true, ..*first }))
+        // What has a receipt was answered with it, or comes in the next round.
+        (Equal::Key, Ok(Some(first))) if command.receiving().is_none() => {
+            let (key, message) = (command.key?, command.message.as_ref()?);
+            let is_repeated = key.is_answered_by(key.made(first.id, first.created_at), message.created_at);
+            is_repeated.then_some(Ok(Some(Accepted { repeated: true, ..*first })))
         }
         // With a key it may repeat another message.
-        (Equal::EventId, Ok(Accepted { repeated: false, .. }) | Err(AcceptError::DuplicateEventId)) if command.key.is_none() => {
+        (Equal::EventId, Ok(Some(Accepted { repeated: false, .. })) | Err(AcceptError::DuplicateEventId)) if command.key.is_none() => {
             Some(Err(AcceptError::DuplicateEventId))
         }
         _ => None,
     }
 }
 
-pub(super) fn is_within_window(now: Timestamp, kept_at: Timestamp) -> bool {
-    now.since(kept_at) < limits::IDEMPOTENCY_WINDOW
-}
-
 fn courses(commands: &[AcceptCommand]) -> Vec<Course> {
     let (mut keys, mut event_ids) = (HashMap::new(), HashMap::new());
     let course = |(index, command): (usize, &AcceptCommand)| {
-        let event_id =
-            command.message.content.event_id.as_ref().map(|event_id| (command.message.application, event_id.as_str().to_owned()));
-        if let Some(&after) = command.key.and_then(|key| keys.get(&key)) {
+        let Some(message) = &command.message else { return Course::Settled };
+        let event_id = message.content.event_id.as_ref().map(|event_id| (message.application, event_id.as_str().to_owned()));
+        let key = command.key.map(|key| (key.class(), *key.bytes()));
+        if let Some(&after) = key.and_then(|key| keys.get(&key)) {
             return Course::Next { after, equal: Equal::Key };
         }
         if let Some(&after) = event_id.as_ref().and_then(|event_id| event_ids.get(event_id)) {
             return Course::Next { after, equal: Equal::EventId };
         }
-        keys.extend(command.key.map(|key| (key, index)));
+        keys.extend(key.map(|key| (key, index)));
         event_ids.extend(event_id.map(|event_id| (event_id, index)));
         Course::Write
     };

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use hookpost_domain::{EndpointId, limits};
-use hookpost_store::codec::{encode_header, message_id, time};
-use hookpost_store::{AcceptError, Accepted, IdempotencyKey};
+use hookpost_domain::EndpointId;
+use hookpost_store::AcceptError;
+use hookpost_store::codec::encode_header;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::AcceptCommand;
-use super::group::{Course, Fate, Planned, is_within_window};
+use super::group::{Fate, Planned};
+use super::keys::{KeyClass, KeyStatements, Keys};
+use super::receipts::{INSERT_RECEIPTS, ReceiptRows};
 use crate::counts::{CountColumns, minute_of};
 use crate::error::StoreError;
 
@@ -64,16 +65,6 @@ const LOOK: &str = "
     ) AS waiting ON true
     WHERE found.id IS NULL OR waiting.message IS NOT NULL";
 
-/// Returns the messages whose keys were new, or past their window.
-const TAKE_KEYS: &str = "
-    INSERT INTO hookpost.idempotency_key AS old (key, message, created_at_ms, kept_at_ms)
-    SELECT key, message, at_ms, at_ms FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS new (key, message, at_ms)
-    ON CONFLICT (key) DO UPDATE SET message = excluded.message, created_at_ms = excluded.created_at_ms, kept_at_ms = excluded.kept_at_ms
-    WHERE old.created_at_ms <= excluded.created_at_ms - $4
-    RETURNING message";
-const KNOWN_KEYS: &str = "SELECT key, message, created_at_ms FROM hookpost.idempotency_key WHERE key = ANY($1::bytea[])";
-const FREE_KEYS: &str = "DELETE FROM hookpost.idempotency_key WHERE key = ANY($1::bytea[])";
-
 const TAKE_EVENT_IDS: &str = "
     INSERT INTO hookpost.event_id (application, event_id, message)
     SELECT application, event_id, message FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS new (application, event_id, message)
@@ -113,14 +104,14 @@ pub(super) struct Statements {
     at_once: Statement,
     guard: Statement,
     look: Statement,
-    take_keys: Statement,
-    known_keys: Statement,
-    free_keys: Statement,
+    request_keys: KeyStatements,
+    event_keys: KeyStatements,
     take_event_ids: Statement,
     insert_messages: Statement,
     insert_expiries: Statement,
     lock_endpoints: Statement,
     insert_rows: Statement,
+    insert_receipts: Statement,
 }
 
 /// Buffers that are used again for every group.
@@ -135,14 +126,14 @@ impl Statements {
             at_once: client.prepare(AT_ONCE).await?,
             guard: client.prepare(GUARD).await?,
             look: client.prepare(LOOK).await?,
-            take_keys: client.prepare(TAKE_KEYS).await?,
-            known_keys: client.prepare(KNOWN_KEYS).await?,
-            free_keys: client.prepare(FREE_KEYS).await?,
+            request_keys: KeyStatements::prepare(client, KeyClass::Request).await?,
+            event_keys: KeyStatements::prepare(client, KeyClass::Event).await?,
             take_event_ids: client.prepare(TAKE_EVENT_IDS).await?,
             insert_messages: client.prepare(INSERT_MESSAGES).await?,
             insert_expiries: client.prepare(INSERT_EXPIRIES).await?,
             lock_endpoints: client.prepare(LOCK_ENDPOINTS).await?,
             insert_rows: client.prepare(INSERT_ROWS).await?,
+            insert_receipts: client.prepare(INSERT_RECEIPTS).await?,
         })
     }
 
@@ -199,30 +190,21 @@ impl Statements {
         commands: &[AcceptCommand],
         planned: &mut Planned,
     ) -> Result<(), StoreError> {
-        let keys = Keys::of(commands, planned);
+        let request_keys = Keys::of(commands, planned, KeyClass::Request);
+        let event_keys = Keys::of(commands, planned, KeyClass::Event);
         let (applications, endpoints) = (applications(planned), endpoints(planned));
-        let window_ms = limits::IDEMPOTENCY_WINDOW.as_millis() as i64;
-        let (_, guard, taken, found) = tokio::try_join!(
+        let (_, guard, requests, events, found) = tokio::try_join!(
             client.batch_execute("BEGIN"),
             async { client.query(&self.guard, &[&holder, &epoch]).await },
-            async {
-                match keys.keys.is_empty() {
-                    true => Ok(Vec::new()),
-                    false => client.query(&self.take_keys, &[&keys.keys, &keys.messages, &keys.times, &window_ms]).await,
-                }
-            },
+            self.request_keys.take(client, &request_keys),
+            self.event_keys.take(client, &event_keys),
             async { client.query(&self.look, &[&applications, &endpoints]).await },
         )?;
         if guard.is_empty() {
             return Err(StoreError::NodeLost);
         }
-        let new = first_column(&taken)?;
-        let repeated: Vec<&[u8]> =
-            keys.keys.iter().zip(&keys.messages).filter(|(_, message)| !new.contains(message)).map(|(key, _)| *key).collect();
-        if !repeated.is_empty() {
-            let known = client.query(&self.known_keys, &[&repeated]).await?;
-            repeat(commands, planned, &repeated, &known)?;
-        }
+        self.request_keys.repeat(client, commands, planned, &request_keys, &requests).await?;
+        self.event_keys.repeat(client, commands, planned, &event_keys, &events).await?;
         self.apply_look(commands, planned, &found)?;
         self.take_event_ids(client, commands, planned).await
     }
@@ -243,9 +225,9 @@ impl Statements {
         // In one order everywhere, so that no two nodes wait for each other.
         let wanted: BTreeMap<(i64, &str), i64> = planned
             .written(commands)
-            .filter_map(|command| {
-                let event_id = command.message.content.event_id.as_ref()?;
-                Some(((command.message.application.row().as_i64(), event_id.as_str()), command.message.id.row().as_i64()))
+            .filter_map(|message| {
+                let event_id = message.content.event_id.as_ref()?;
+                Some(((message.application.row().as_i64(), event_id.as_str()), message.id.row().as_i64()))
             })
             .collect();
         if wanted.is_empty() {
@@ -269,10 +251,11 @@ impl Statements {
         planned: &mut Planned,
         columns: &mut Columns,
     ) -> Result<(), StoreError> {
+        planned.settle_repeated(commands);
         planned.count(commands);
         let new = NewRows::of(commands, planned, columns);
         let waiting = WaitingRows::of(commands, planned);
-        let keys = planned.freed_keys(commands);
+        let receipts = ReceiptRows::of(commands, planned);
         let messages = async {
             if !new.ids.is_empty() {
                 let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
@@ -301,16 +284,19 @@ impl Statements {
             }
             Ok(())
         };
-        let freed = async {
-            if !keys.is_empty() {
-                client.execute(&self.free_keys, &[&keys]).await?;
+        let received = async {
+            if !receipts.ids.is_empty() {
+                let ReceiptRows { ids, sources, data, bodies } = &receipts;
+                client.execute(&self.insert_receipts, &[ids, sources, data, bodies]).await?;
             }
             Ok(())
         };
+        let freed_requests = self.request_keys.free(client, commands, planned);
+        let freed_events = self.event_keys.free(client, commands, planned);
         let counts = planned.counts.insert(client);
         let commit = async { Ok(client.batch_execute("COMMIT").await?) };
         // Sent together, in this order. If one fails, the commit undoes them all.
-        tokio::try_join!(lock, freed, messages, rows, expiries, counts, commit)?;
+        tokio::try_join!(lock, freed_requests, freed_events, messages, rows, received, expiries, counts, commit)?;
         Ok(())
     }
 }
@@ -327,54 +313,8 @@ fn endpoint(raw: i64) -> EndpointId {
     hookpost_store::codec::endpoint_id(raw)
 }
 
-fn first_column(rows: &[Row]) -> Result<std::collections::HashSet<i64>, StoreError> {
+pub(super) fn first_column(rows: &[Row]) -> Result<std::collections::HashSet<i64>, StoreError> {
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-/// Answers those whose keys are known.
-fn repeat(commands: &[AcceptCommand], planned: &mut Planned, repeated: &[&[u8]], known: &[Row]) -> Result<(), StoreError> {
-    let mut messages = std::collections::HashMap::new();
-    for row in known {
-        let key: &[u8] = row.try_get(0)?;
-        messages.insert(key, (message_id(row.try_get(1)?), time(row.try_get(2)?)));
-    }
-    for (command, course) in commands.iter().zip(&mut planned.courses).filter(|(_, course)| **course == Course::Write) {
-        let Some(IdempotencyKey(key)) = command.key else { continue };
-        if !repeated.contains(&key.as_slice()) {
-            continue;
-        }
-        let first = messages.get(key.as_slice()).filter(|(_, created_at)| is_within_window(command.message.created_at, *created_at));
-        let Some(&(id, created_at)) = first else {
-            return Err(StoreError::Away("an idempotency key was forgotten while it was looked up".to_owned()));
-        };
-        *course = Course::Answer(Ok(Accepted { id, created_at, repeated: true }));
-    }
-    Ok(())
-}
-
-/// The keys of a group in one order everywhere, so that no two nodes wait for each other.
-struct Keys<'a> {
-    keys: Vec<&'a [u8]>,
-    messages: Vec<i64>,
-    times: Vec<i64>,
-}
-
-impl<'a> Keys<'a> {
-    fn of(commands: &'a [AcceptCommand], planned: &Planned) -> Self {
-        let mut sorted: Vec<(&[u8], i64, i64)> = planned
-            .written(commands)
-            .filter_map(|command| {
-                let key = command.key.as_ref()?;
-                Some((key.0.as_slice(), command.message.id.row().as_i64(), command.message.created_at.unix_ms() as i64))
-            })
-            .collect();
-        sorted.sort_unstable();
-        Self {
-            keys: sorted.iter().map(|(key, ..)| *key).collect(),
-            messages: sorted.iter().map(|(_, message, _)| *message).collect(),
-            times: sorted.iter().map(|(.., time)| *time).collect(),
-        }
-    }
 }
 
 /// The messages of a group by column.
@@ -402,7 +342,7 @@ impl<'a> NewRows<'a> {
     fn of(commands: &'a [AcceptCommand], planned: &Planned, columns: &'a mut Columns) -> Self {
         let (mut ids, mut applications, mut targets, mut lows, mut highs, mut payloads) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for message in planned.written(commands).map(|command| &command.message) {
+        for message in planned.written(commands) {
             if columns.headers.len() == ids.len() {
                 columns.headers.push(Vec::new());
             }
@@ -422,7 +362,7 @@ impl<'a> NewRows<'a> {
 impl Expiries {
     fn of(commands: &[AcceptCommand], planned: &Planned) -> Self {
         let mut minutes: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
-        for message in planned.written(commands).map(|command| &command.message).filter(|message| message.content.payload.is_some()) {
+        for message in planned.written(commands).filter(|message| message.content.payload.is_some()) {
             minutes.entry(minute_of(message.content.payload_expires_at)).or_default().push(message.id.row().as_i64());
         }
         let mut expiries = Self::default();
@@ -448,7 +388,7 @@ struct WaitingRows {
 impl WaitingRows {
     fn of(commands: &[AcceptCommand], planned: &Planned) -> Self {
         let mut rows = Self::default();
-        for message in planned.written(commands).map(|command| &command.message) {
+        for message in planned.written(commands) {
             for endpoint in &message.content.routing.targets {
                 let due = match planned.fate(message, *endpoint) {
                     Fate::HandOver => continue,

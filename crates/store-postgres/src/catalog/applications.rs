@@ -6,7 +6,7 @@ use deadpool_postgres::GenericClient;
 use futures_util::future::try_join;
 use hookpost_domain::{Application, ApplicationId, Endpoint, EndpointId, OrgId, RowId};
 use hookpost_store::cache::Loading;
-use hookpost_store::rows::{decode_endpoint, from_json, to_json};
+use hookpost_store::rows::{decode_endpoint, to_json};
 use hookpost_store::vault::Vault;
 use hookpost_store::{ApplicationView, Change, Listed, PageRequest, WriteError};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hookpost_domain::task::TaskStatus;
-use hookpost_domain::{BackgroundTask, OrgId, RowId, TaskId};
+use hookpost_domain::{BackgroundTask, OrgId, TaskId};
 use hookpost_store::catalog::TaskFilter;
 use hookpost_store::page::Walk;
 use hookpost_store::rows::to_json;

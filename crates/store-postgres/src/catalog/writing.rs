@@ -50,7 +50,10 @@ impl From<tokio_postgres::Error> for Failed {
     fn from(error: tokio_postgres::Error) -> Self {
         let violated = error.as_db_error().filter(|answer| *answer.code() == SqlState::UNIQUE_VIOLATION);
         match violated.and_then(|answer| answer.constraint()) {
-            Some("application_org_uid_key" | "endpoint_application_uid_key") => Self::Refused(WriteError::Conflict { field: "uid" }),
+            Some("application_org_uid_key" | "endpoint_application_uid_key" | "source_org_uid_key") => {
+                Self::Refused(WriteError::Conflict { field: "uid" })
+            }
+            Some("source_token_pkey") => Self::Refused(WriteError::Conflict { field: "token" }),
             Some("event_type_pkey") => Self::Refused(WriteError::Conflict { field: "name" }),
             _ => Self::Store(error.into()),
         }

@@ -10,35 +10,53 @@ use tokio_postgres::Client;
 
 use super::Piece;
 use crate::error::StoreError;
+use crate::partitions::{Partitioned, Partitions};
 use crate::shared::Shared;
 use crate::statements::{execute, query, query_one};
 
-/// Messages first: what else there is of them is not shown from then on.
-const TABLES: [&str; 3] = ["message", "delivery", "attempt"];
 /// Rows of the queue that are deleted at a time.
 const QUEUED_AT_ONCE: i64 = 10 * limits::FORGOTTEN_AT_ONCE_MAX as i64;
 
-/// Takes away the oldest partition, or what it needs before. Also returns the first id that may be left.
-pub(super) async fn forget(shared: &Shared, connection: &mut Object, first_kept: RowId) -> Result<(Piece, RowId), StoreError> {
-    let past = query(
-        connection,
-        "SELECT from_id, until_id FROM hookpost.partition WHERE until_id <= $1 ORDER BY from_id LIMIT 2",
-        &[&first_kept.as_i64()],
-    )
-    .await?;
-    let mut piece = Piece::default();
-    if let Some(row) = past.first() {
-        let (from, until): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+/// Takes away the oldest partition of messages, or what it needs before. Also returns the first id that may be left.
+pub(super) async fn forget_history(shared: &Shared, connection: &Object, first_kept: RowId) -> Result<(Piece, RowId), StoreError> {
+    if let Some(Past { from, until, .. }) = oldest(connection, &shared.partitions, first_kept).await? {
         if !end_queued(shared, connection, until).await? {
             return Ok((Piece { count: 0, more: true }, RowId::from_i64(from)));
         }
         shared.leases.lock().end_messages(|message| message < message_id(until));
-        piece = Piece { count: drop_partition(shared, from).await?, more: past.len() > 1 };
-        execute(connection, "DELETE FROM hookpost.partition WHERE from_id = $1", &[&from]).await?;
-        shared.partitions.forget(from);
     }
+    let piece = forget_oldest(shared, connection, &shared.partitions, first_kept).await?;
     let row = query_one(connection, "SELECT min(from_id) FROM hookpost.partition", &[]).await?;
     Ok((piece, RowId::from_i64(row.try_get::<_, Option<i64>>(0)?.unwrap_or_default())))
+}
+
+/// Takes away the oldest partition, if all of it is past its time.
+pub(super) async fn forget_oldest(
+    shared: &Shared,
+    connection: &Object,
+    partitions: &Partitions,
+    first_kept: RowId,
+) -> Result<Piece, StoreError> {
+    let Some(Past { from, more, .. }) = oldest(connection, partitions, first_kept).await? else { return Ok(Piece::default()) };
+    let count = drop_partition(shared, &partitions.of, from).await?;
+    execute(connection, &format!("DELETE FROM {} WHERE from_id = $1", partitions.of.bounds), &[&from]).await?;
+    partitions.forget(from);
+    Ok(Piece { count, more })
+}
+
+/// A partition that is past its time.
+struct Past {
+    from: i64,
+    until: i64,
+    /// There is another.
+    more: bool,
+}
+
+async fn oldest(connection: &Object, partitions: &Partitions, first_kept: RowId) -> Result<Option<Past>, StoreError> {
+    let sql = format!("SELECT from_id, until_id FROM {} WHERE until_id <= $1 ORDER BY from_id LIMIT 2", partitions.of.bounds);
+    let past = query(connection, &sql, &[&first_kept.as_i64()]).await?;
+    let Some(row) = past.first() else { return Ok(None) };
+    Ok(Some(Past { from: row.try_get(0)?, until: row.try_get(1)?, more: past.len() > 1 }))
 }
 
 /// What is still to be attempted of messages before `until`: a piece of it. Whether that was all.
@@ -65,22 +83,22 @@ async fn end_queued(shared: &Shared, connection: &Object, until: i64) -> Result<
     Ok((gone.len() as i64) < QUEUED_AT_ONCE)
 }
 
-/// About how many messages went with it.
-async fn drop_partition(shared: &Shared, from: i64) -> Result<u64, StoreError> {
+/// About how many rows of the first table went with it.
+async fn drop_partition(shared: &Shared, of: &Partitioned, from: i64) -> Result<u64, StoreError> {
     let start_ms = RowId::from_i64(from).created_at().unix_ms();
     let dedicated = shared.connections.dedicated().await?;
     let client = &dedicated.client;
-    let messages = client
+    let rows = client
         .query_one(
             "SELECT coalesce((SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass($1)), 0)",
-            &[&format!("hookpost.message_p{start_ms}")],
+            &[&format!("hookpost.{}_p{start_ms}", of.tables[0])],
         )
         .await?;
-    for table in TABLES {
+    for table in of.tables {
         take_away(client, table, &format!("hookpost.{table}_p{start_ms}")).await?;
     }
-    tracing::info!(from = %RowId::from_i64(from).created_at(), "a partition of the history is past its time and was dropped");
-    Ok(u64::try_from(messages.try_get::<_, i64>(0)?).unwrap_or_default())
+    tracing::info!(from = %RowId::from_i64(from).created_at(), "a partition of {} is past its time and was dropped", of.tables[0]);
+    Ok(u64::try_from(rows.try_get::<_, i64>(0)?).unwrap_or_default())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Old messages with all they had, some at a time.
+//! Old messages with all they had, and old receipts, some at a time.
 
 use std::collections::BTreeMap;
 
@@ -56,6 +56,14 @@ pub(super) async fn forget(shared: &Shared, connection: &mut Object, first_kept:
     counts.committed(shared);
     shared.leases.lock().end_messages(|message| ids.binary_search(&message.row().as_i64()).is_ok());
     Ok(Piece { count: old.len() as u64, more: old.len() == limits::FORGOTTEN_AT_ONCE_MAX })
+}
+
+/// What they counted for stays until its minute is swept.
+pub(super) async fn forget_receipts(connection: &Object, first_kept: RowId) -> Result<Piece, StoreError> {
+    let sql = "DELETE FROM hookpost.receipt WHERE id < $1 AND id = ANY(ARRAY(
+                   SELECT id FROM hookpost.receipt WHERE id < $1 ORDER BY id LIMIT $2))";
+    let gone = execute(connection, sql, &[&first_kept.as_i64(), &(limits::FORGOTTEN_AT_ONCE_MAX as i64)]).await?;
+    Ok(Piece { count: gone, more: gone == limits::FORGOTTEN_AT_ONCE_MAX as u64 })
 }
 
 /// In the order of their ids, and locked.

@@ -4,7 +4,7 @@ use deadpool_postgres::Object;
 use hookpost_domain::{RowId, Timestamp, limits};
 
 use super::Piece;
-use crate::counts::minute_of;
+use crate::counts::{FIRST_VERDICT, minute_of};
 use crate::error::StoreError;
 use crate::statements::execute;
 
@@ -12,7 +12,7 @@ use crate::statements::execute;
 const SWEPT_AT_ONCE: i64 = 2000;
 
 /// What somebody is writing at this moment is passed over: nobody waits for anybody.
-const SWEEPS: [(&str, Bound); 3] = [
+const SWEEPS: [(&str, Bound); 4] = [
     (
         "DELETE FROM hookpost.idempotency_key WHERE key IN (
             SELECT key FROM hookpost.idempotency_key WHERE kept_at_ms <= $1 ORDER BY kept_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED)",
@@ -28,13 +28,24 @@ const SWEEPS: [(&str, Bound); 3] = [
             SELECT application, event_id FROM hookpost.event_id WHERE message < $1 ORDER BY message LIMIT $2 FOR UPDATE SKIP LOCKED)",
         Bound::FirstMessage,
     ),
+    (
+        "DELETE FROM hookpost.event_key WHERE key IN (
+            SELECT key FROM hookpost.event_key WHERE until_ms <= $1 ORDER BY until_ms LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        Bound::Now,
+    ),
 ];
 
 /// Rows that are forgotten one by one are taken off the sums as well, and a sum goes when it has come to nothing. Those of a partition go with it.
 const SWEEP_SUMS: &str = "
     DELETE FROM hookpost.count_sum WHERE (endpoint, minute, status) IN (
         SELECT endpoint, minute, status FROM hookpost.count_sum
-        WHERE minute < $1 AND ($3 OR deliveries = 0) ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED)";
+        WHERE minute < $1 AND status < 16 AND ($3 OR deliveries = 0) ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED)";
+/// Nothing is ever taken off the sums of receipts.
+const SWEEP_SUMS_OF_RECEIPTS: &str = "
+    DELETE FROM hookpost.count_sum WHERE (endpoint, minute, status) IN (
+        SELECT endpoint, minute, status FROM hookpost.count_sum
+        WHERE minute < $1 AND status >= 16 ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED)";
+const _: () = assert!(FIRST_VERDICT == 16);
 
 /// What the first parameter of a sweep is.
 #[derive(Debug, Clone, Copy)]
@@ -43,17 +54,29 @@ enum Bound {
     KeysUntil,
     /// Older messages are gone.
     FirstMessage,
+    /// What has an end of its own.
+    Now,
 }
 
-/// `first_left`: there are no older messages.
-pub(super) async fn sweep(connection: &Object, first_left: RowId, by_partitions: bool, now: Timestamp) -> Result<Piece, StoreError> {
+/// What is left: there is nothing older.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left {
+    pub(super) first_message: RowId,
+    /// Messages go by partitions.
+    pub(super) by_partitions: bool,
+    pub(super) first_receipt: RowId,
+}
+
+pub(super) async fn sweep(connection: &Object, left: Left, now: Timestamp) -> Result<Piece, StoreError> {
     let mut piece = Piece::default();
-    let sums = execute(connection, SWEEP_SUMS, &[&minute_of(first_left.created_at()), &SWEPT_AT_ONCE, &by_partitions]).await?;
-    piece.add(sums);
+    let minutes = [left.first_message, left.first_receipt].map(|row| minute_of(row.created_at()));
+    piece.add(execute(connection, SWEEP_SUMS, &[&minutes[0], &SWEPT_AT_ONCE, &left.by_partitions]).await?);
+    piece.add(execute(connection, SWEEP_SUMS_OF_RECEIPTS, &[&minutes[1], &SWEPT_AT_ONCE]).await?);
     for (sql, bound) in SWEEPS {
         let bound = match bound {
             Bound::KeysUntil => (now - limits::IDEMPOTENCY_WINDOW).unix_ms() as i64,
-            Bound::FirstMessage => first_left.as_i64(),
+            Bound::FirstMessage => left.first_message.as_i64(),
+            Bound::Now => now.unix_ms() as i64,
         };
         piece.add(execute(connection, sql, &[&bound, &SWEPT_AT_ONCE]).await?);
     }

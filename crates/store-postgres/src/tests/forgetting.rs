@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookpost_domain::{DeliveryKey, DeliveryState, MessageContent, MessageId, RowId, Timestamp};
-use hookpost_store::conformance::fixture::{NOW, Scene, accept, claim, content, delivery, messages_of, org, record_one, scene, tried, uid};
+use hookpost_store::conformance::fixture::{NOW, Scene, accept, claim, content, delivery, messages_of, org, record_one, tried, uid};
 use hookpost_store::history::{AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, RetentionPolicy};
 use hookpost_store::{LeasedDelivery, NewMessage, Order, PageRequest, Recorded, Reference, SharedStore};
 use tokio_postgres::Client;

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use super::harness::{Node, Opening, until};
 use super::server::TestDatabase;
-use crate::accept::{AcceptCommand, Accepting};
+use crate::accept::{AcceptCommand, Accepting, Reply};
 use crate::batch::Group as _;
 use crate::connect::Dedicated;
 use crate::record::{RecordCommand, Recording};
@@ -61,7 +61,7 @@ impl Stage {
         let message = Arc::new(Message { id: MessageId::from_row(RowId::MIN), application, content, created_at: NOW });
         let view = self.node.store.application_by_id(application).await.unwrap();
         let (reply, answer) = oneshot::channel();
-        (AcceptCommand { message, view, key: None, reply }, answer)
+        (AcceptCommand { message: Some(message), view, key: None, reply: Reply::Accept(reply) }, answer)
     }
 
     /// Sends a message, and gives up waiting while the statement waits for what `other` has locked. The connection lives on.

@@ -113,10 +113,6 @@ impl PostgresHarness {
         harness
     }
 
-    pub(super) fn store(&self) -> &Arc<PostgresStore> {
-        &self.node.as_ref().expect("the store is open").store
-    }
-
     /// Under a name: a node that starts ends what the one before it under this name still holds, without waiting for its leases.
     async fn start(&mut self) {
         let opening = Opening { name: Some("harness"), ..Opening::of(&self.database) };

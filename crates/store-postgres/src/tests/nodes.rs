@@ -9,7 +9,7 @@ use hookpost_store::conformance::fixture::{
     NOW, accept, at, claim, ended, messages_of, new_application, new_endpoint, new_message, org, record_one, tried,
 };
 use hookpost_store::queue::{ClaimRequest, LaneState, News};
-use hookpost_store::{Catalog, Claimed, Intake, LeasedDelivery, Queue, Record, Recorded, SharedStore, Store};
+use hookpost_store::{Catalog, Claimed, LeasedDelivery, Queue, Record, Recorded, SharedStore, Store};
 use tokio::task::JoinSet;
 
 use super::harness::{Node, Opening};

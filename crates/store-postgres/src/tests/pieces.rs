@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use hookpost_domain::{MessageId, RowId, Timestamp};
+use hookpost_domain::{RowId, Timestamp};
 use tokio::task::JoinSet;
 
 use super::harness::{Node, Opening};
 use super::server::TestDatabase;
-use crate::partitions::PARTITIONED;
+use crate::partitions::HISTORY;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn first_of(time: Timestamp) -> MessageId {
-    MessageId::from_row(RowId::first_at(time))
+fn first_of(time: Timestamp) -> RowId {
+    RowId::first_at(time)
 }
 
 async fn open_with(database: &TestDatabase, partition: Duration) -> Node {
@@ -36,7 +36,7 @@ async fn racing_nodes_make_each_piece_once() {
     for pair in pieces.windows(2) {
         assert!(pair[0].get::<_, i64>(1) <= pair[1].get::<_, i64>(0), "pieces overlap");
     }
-    for table in PARTITIONED {
+    for table in HISTORY.tables {
         let attached = format!("SELECT 1 FROM pg_inherits WHERE inhparent = 'hookpost.{table}'::regclass");
         assert_eq!(client.query(&attached, &[]).await.unwrap().len(), pieces.len(), "{table}");
     }
@@ -61,7 +61,7 @@ async fn a_piece_that_nobody_expected_is_made_when_it_is_needed() {
     assert!(shared.partitions.covers(long_ago));
     let client = database.connect().await;
     let insert = "INSERT INTO hookpost.message (id, application, targets, header) VALUES ($1, 1, '{}', '')";
-    client.execute(insert, &[&long_ago.row().as_i64()]).await.unwrap();
+    client.execute(insert, &[&long_ago.as_i64()]).await.unwrap();
     let rows = client.query("SELECT 1 FROM hookpost.message_p259200000", &[]).await.unwrap();
     assert_eq!(rows.len(), 1, "its name is its first millisecond");
     let storage =

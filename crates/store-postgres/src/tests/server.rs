@@ -17,7 +17,7 @@ use tokio_postgres::{Client, NoTls};
 
 use super::harness::WHOLE_HISTORY;
 use crate::connect::{DatabaseUrl, connect_first};
-use crate::partitions::Partitions;
+use crate::partitions::{HISTORY, Partitions, RECEIPTS};
 use crate::schema::{self, SCHEMA};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/harness/postgres.sh");
@@ -180,6 +180,8 @@ async fn template(server: &str) -> String {
 async fn fill(url: &DatabaseUrl) {
     let mut first = connect_first(url).await.expect("the test server answers");
     schema::migrate_by(&mut first.client, url, &SCHEMA).await.expect("the tables are made");
-    Partitions::new(WHOLE_HISTORY).make_ahead(&mut first.client).await.expect("a partition is made");
+    for of in [HISTORY, RECEIPTS] {
+        Partitions::new(of, WHOLE_HISTORY).make_ahead(&mut first.client).await.expect("a partition is made");
+    }
     assert!(schema::now(&first.client).await.expect("a clock") > Timestamp::ZERO);
 }

@@ -1,10 +1,11 @@
 //! Reading the sections.
 
 use hookpost_domain::health::Health;
-use hookpost_store::IdempotencyKey;
+use hookpost_domain::{ReceiptId, RowId, SourceId};
 use hookpost_store::codec::{Unreadable, endpoint_id, message_id, time};
 use hookpost_store::rows::from_json;
-use hookpost_store::transfer::{BATCH_ROWS_MAX, Batch, Key, Row, Section, key};
+use hookpost_store::transfer::{BATCH_PAYLOAD_BYTES_MAX, BATCH_ROWS_MAX, Batch, Key, ReceiptRow, Row, Section, key};
+use hookpost_store::{IdempotencyKey, MadeOnce};
 use tokio_postgres::Client;
 
 use super::history;
@@ -26,6 +27,10 @@ pub(super) async fn export(client: &Client, section: Section, after: Option<&Key
         Section::History => return history::export(client, after).await,
         Section::IdempotencyKeys => idempotency_keys(client, after).await?,
         Section::KeptAnswers => kept_answers(client, after).await?,
+        Section::Sources => sources(client, after).await?,
+        Section::SourceStates => source_states(client, after).await?,
+        Section::Receipts => return receipts(client, after).await,
+        Section::EventKeys => event_keys(client, after).await?,
     };
     Ok(Batch::of(rows, BATCH_ROWS_MAX))
 }
@@ -100,6 +105,69 @@ async fn kept_answers(client: &Client, after: Option<&Key>) -> Result<Rows, Stor
         Ok((own.to_vec(), Some(row)))
     };
     rows.iter().map(kept_answer).collect()
+}
+
+async fn sources(client: &Client, after: Option<&Key>) -> Result<Rows, StoreError> {
+    let sql = "SELECT id, data, sealed FROM hookpost.source WHERE id > $1 ORDER BY id LIMIT $2";
+    let rows = client.query(sql, &[&key::to_id(after)?, &LIMIT]).await?;
+    let source = |row: &tokio_postgres::Row| {
+        let id = row.try_get(0)?;
+        Ok((key::of_id(id), Some(Row::Source { id: source_id(id), data: row.try_get(1)?, sealed: row.try_get(2)? })))
+    };
+    rows.iter().map(source).collect()
+}
+
+async fn source_states(client: &Client, after: Option<&Key>) -> Result<Rows, StoreError> {
+    let sql = "SELECT source, data FROM hookpost.source_state WHERE source > $1 ORDER BY source LIMIT $2";
+    let rows = client.query(sql, &[&key::to_id(after)?, &LIMIT]).await?;
+    let state = |row: &tokio_postgres::Row| {
+        let id = row.try_get(0)?;
+        Ok((key::of_id(id), Some(Row::SourceState { source: source_id(id), data: row.try_get(1)? })))
+    };
+    rows.iter().map(state).collect()
+}
+
+/// How large they are is known without reading them.
+async fn receipts(client: &Client, after: Option<&Key>) -> Result<Batch, StoreError> {
+    let sizes = "SELECT id, coalesce(octet_length(body), 0)::bigint FROM hookpost.receipt WHERE id > $1 ORDER BY id LIMIT $2";
+    let sizes = client.query(sizes, &[&key::to_id(after)?, &LIMIT]).await?;
+    let (mut last, mut count, mut bytes) = (key::to_id(after)?, 0, 0);
+    for row in &sizes {
+        last = row.try_get(0)?;
+        count += 1;
+        bytes += usize::try_from(row.try_get::<_, i64>(1)?).unwrap_or_default();
+        if bytes >= BATCH_PAYLOAD_BYTES_MAX {
+            break;
+        }
+    }
+    let sql = "SELECT id, source, data, body FROM hookpost.receipt WHERE id > $1 AND id <= $2 ORDER BY id";
+    let mut rows = Vec::with_capacity(count);
+    for row in client.query(sql, &[&key::to_id(after)?, &last]).await? {
+        rows.push(Row::Receipt(ReceiptRow {
+            id: ReceiptId::from_row(RowId::from_i64(row.try_get(0)?)),
+            source: source_id(row.try_get(1)?),
+            data: row.try_get(2)?,
+            body: row.try_get(3)?,
+        }));
+    }
+    let more = count < sizes.len() || count == BATCH_ROWS_MAX;
+    Ok(Batch { rows, next: more.then(|| key::of_id(last)) })
+}
+
+async fn event_keys(client: &Client, after: Option<&Key>) -> Result<Rows, StoreError> {
+    let sql = "SELECT key, message, created_at_ms, window_ms FROM hookpost.event_key WHERE key > $1 ORDER BY key LIMIT $2";
+    let rows = client.query(sql, &[&after.map_or(&[] as &[u8], Vec::as_slice), &LIMIT]).await?;
+    let event_key = |row: &tokio_postgres::Row| {
+        let own: &[u8] = row.try_get(0)?;
+        let window_s = u32::try_from(row.try_get::<_, i64>(3)? / 1000).unwrap_or(u32::MAX);
+        let made = MadeOnce { message: message_id(row.try_get(1)?), created_at: time(row.try_get(2)?), window_s };
+        Ok((own.to_vec(), Some(Row::EventKey { key: key_of(own)?, made })))
+    };
+    rows.iter().map(event_key).collect()
+}
+
+fn source_id(raw: i64) -> SourceId {
+    SourceId::from_row(RowId::from_i64(raw))
 }
 
 fn key_of(bytes: &[u8]) -> Result<IdempotencyKey, Unreadable> {

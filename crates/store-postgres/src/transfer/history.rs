@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 
 use hookpost_domain::task::DeliveryStatus;
-use hookpost_domain::{ApplicationId, AttemptId, Delivery, DeliveryKey, DeliveryState, EndpointId, MessageId, Progress, RowId, Timestamp};
+use hookpost_domain::{ApplicationId, AttemptId, Delivery, DeliveryKey, DeliveryState, EndpointId, MessageId, Progress, RowId};
 use hookpost_store::codec::{StateColumns, decode_message, endpoint_id, message_id, time};
 use hookpost_store::transfer::{BATCH_PAYLOAD_BYTES_MAX, BATCH_ROWS_MAX, Batch, Key, MessageRow, MovedAttempt, MovedDelivery, Row, key};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -128,7 +128,7 @@ fn status(message: MessageId, delivery: &MovedDelivery) -> DeliveryStatus {
 }
 
 /// All rows of one table at once: nothing is quicker.
-async fn copy_into(transaction: &Transaction<'_>, table: &str, types: &[Type]) -> Result<BinaryCopyInWriter, StoreError> {
+pub(super) async fn copy_into(transaction: &Transaction<'_>, table: &str, types: &[Type]) -> Result<BinaryCopyInWriter, StoreError> {
     let sink = transaction.copy_in(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await?;
     Ok(BinaryCopyInWriter::new(sink, types))
 }

@@ -3,21 +3,35 @@
 use hookpost_domain::task::TaskStatus;
 use hookpost_domain::{ApiKey, Application, BackgroundTask, EventType, Timestamp};
 use hookpost_store::rows::{decode_endpoint, from_json};
-use hookpost_store::transfer::{Batch, Cursor, MessageRow, PublicIdKey, Row};
+use hookpost_store::transfer::{Batch, Cursor, MessageRow, PublicIdKey, ReceiptRow, Row};
 use hookpost_store::vault::Vault;
 use tokio_postgres::{Client, Transaction};
 
+use super::doors::{self, SourceRow};
 use super::{MOVING, PostgresTransfer, history, living_node, set_meta};
 use crate::error::StoreError;
 use crate::schema::{self, PUBLIC_ID_KEY, VAULT_CANARY};
 
 /// Tables that only hold something where something was configured or accepted.
-const DATA: [&str; 9] =
-    ["application", "endpoint", "event_type", "api_key", "revocation", "task", "message", "idempotency_key", "kept_answer"];
+const DATA: [&str; 12] = [
+    "application",
+    "endpoint",
+    "event_type",
+    "api_key",
+    "revocation",
+    "task",
+    "message",
+    "idempotency_key",
+    "kept_answer",
+    "source",
+    "receipt",
+    "event_key",
+];
 /// What may be left in a store whose data is gone; and nodes that were silent for too long, which find out when they wake.
 const CLEAR: &str = "DELETE FROM hookpost.delivery; DELETE FROM hookpost.attempt; DELETE FROM hookpost.queue; DELETE FROM hookpost.health;
     DELETE FROM hookpost.owner; DELETE FROM hookpost.change; DELETE FROM hookpost.event_id; DELETE FROM hookpost.payload_expiry;
-    DELETE FROM hookpost.count_change; DELETE FROM hookpost.count_sum; DELETE FROM hookpost.node";
+    DELETE FROM hookpost.count_change; DELETE FROM hookpost.count_sum; DELETE FROM hookpost.node; DELETE FROM hookpost.source_token;
+    DELETE FROM hookpost.source_state";
 
 /// What came of making a database the target of a move.
 pub(super) enum Begun {
@@ -49,8 +63,10 @@ pub(super) async fn begin(client: &mut Client, key: PublicIdKey, canary: &[u8], 
 pub(super) async fn import(end: &mut PostgresTransfer, batch: Batch, cursor: &Cursor) -> Result<(), StoreError> {
     let columns = Columns::of(batch.rows, &end.vault)?;
     let client = &mut end.connection.client;
-    let messages: Vec<_> = columns.messages.iter().map(|message| message.id).collect();
+    let messages: Vec<_> = columns.messages.iter().map(|message| message.id.row()).collect();
     end.partitions.make_for(client, &messages).await?;
+    let receipts: Vec<_> = columns.receipts.iter().map(|receipt| receipt.id.row()).collect();
+    end.receipt_partitions.make_for(client, &receipts).await?;
     let transaction = client.transaction().await?;
     let next = cursor.to_bytes();
     let go_on = "UPDATE hookpost.meta SET value = $2 WHERE name = $1 AND value = $3";
@@ -61,6 +77,7 @@ pub(super) async fn import(end: &mut PostgresTransfer, batch: Batch, cursor: &Cu
     if !columns.messages.is_empty() {
         history::import(&transaction, &columns.messages).await?;
     }
+    doors::import(&transaction, &columns.sources, &columns.receipts).await?;
     transaction.commit().await?;
     end.cursor = next;
     Ok(())
@@ -100,6 +117,11 @@ struct Columns {
     revocations: Keyed,
     idempotency_keys: Keyed,
     kept_answers: Keyed,
+    event_keys: Keyed,
+    windows: Vec<i64>,
+    source_states: Named,
+    sources: Vec<SourceRow>,
+    receipts: Vec<ReceiptRow>,
     messages: Vec<MessageRow>,
 }
 
@@ -178,6 +200,19 @@ impl Columns {
                 into.times.push(ms(kept_at));
                 into.bodies.push(body);
             }
+            Row::EventKey { key, made } => {
+                let into = &mut self.event_keys;
+                into.keys.push(key.0.to_vec());
+                into.numbers.push(made.message.row().as_i64());
+                into.times.push(ms(made.created_at));
+                self.windows.push(i64::from(made.window_s) * 1000);
+            }
+            Row::SourceState { source, data } => {
+                self.source_states.ids.push(source.row().as_i64());
+                self.source_states.data.push(data);
+            }
+            Row::Source { id, data, sealed } => self.sources.push(SourceRow::open(vault, id, data, sealed)?),
+            Row::Receipt(receipt) => self.receipts.push(receipt),
             Row::Message(message) => self.messages.push(message),
         }
         Ok(())
@@ -245,6 +280,18 @@ impl Columns {
                 FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[]) AS moved (key, status, at, body)";
             transaction.execute(insert, &[keys, numbers, times, bodies]).await?;
         }
+        let Keyed { keys, numbers, times, .. } = &self.event_keys;
+        if !keys.is_empty() {
+            let insert = "INSERT INTO hookpost.event_key (key, message, created_at_ms, window_ms, until_ms)
+                SELECT key, message, at, length, at + length
+                FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[]) AS moved (key, message, at, length)";
+            transaction.execute(insert, &[keys, numbers, times, &self.windows]).await?;
+        }
+        let Named { ids, data, .. } = &self.source_states;
+        if !ids.is_empty() {
+            let insert = "INSERT INTO hookpost.source_state (source, data) SELECT * FROM unnest($1::bigint[], $2::bytea[])";
+            transaction.execute(insert, &[ids, data]).await?;
+        }
         Ok(())
     }
 }
@@ -254,7 +301,9 @@ pub(super) async fn finish(client: &Client, cursor: &Cursor) -> Result<(), Store
     let keep = "INSERT INTO hookpost.node_number (number, last_row_id, freed_at) VALUES (0, $1, now() - interval '1 day')
         ON CONFLICT (number) DO UPDATE SET last_row_id = greatest(node_number.last_row_id, excluded.last_row_id)";
     client.execute(keep, &[&(cursor.last_row_id as i64)]).await?;
-    for table in ["application", "endpoint", "message", "delivery", "attempt", "queue", "count_sum", "idempotency_key"] {
+    for table in
+        ["application", "endpoint", "message", "delivery", "attempt", "queue", "count_sum", "idempotency_key", "event_key", "receipt"]
+    {
         client.batch_execute(&format!("ANALYZE hookpost.{table}")).await?;
     }
     Ok(())

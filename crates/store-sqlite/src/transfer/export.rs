@@ -4,18 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use hookpost_domain::health::Health;
-use hookpost_domain::{ApplicationId, AttemptId, DeliveryState, EndpointId, MessageId, Progress, Reason, RowId, Timestamp};
-use hookpost_store::IdempotencyKey;
+use hookpost_domain::{
+    ApplicationId, AttemptId, DeliveryState, EndpointId, MessageId, Progress, Reason, ReceiptId, RowId, SourceId, Timestamp,
+};
 use hookpost_store::codec::{decode_delivery, decode_message, endpoint_id, message_id, time};
 use hookpost_store::rows::from_json;
 use hookpost_store::transfer::{
-    BATCH_PAYLOAD_BYTES_MAX, BATCH_ROWS_MAX, Batch, Key, MessageRow, MovedAttempt, MovedDelivery, Row, Section, key,
+    BATCH_PAYLOAD_BYTES_MAX, BATCH_ROWS_MAX, Batch, Key, MessageRow, MovedAttempt, MovedDelivery, ReceiptRow, Row, Section, key,
 };
+use hookpost_store::{IdempotencyKey, MadeOnce};
 use rusqlite::{Connection, params};
 
 use super::SqliteTransfer;
 use crate::error::StoreError;
-use crate::keys::{self, ENTRIES_PER_BLOCK};
+use crate::keys::{self, ENTRIES_PER_BLOCK, KeyClass};
 
 const LIMIT: i64 = BATCH_ROWS_MAX as i64;
 /// In the place of a run: what follows are the keys that are in none.
@@ -32,8 +34,15 @@ pub(super) fn export(end: &SqliteTransfer, section: Section, after: Option<&Key>
         Section::Health => health(connection, after),
         Section::Tasks => by_id(connection, "SELECT id, data FROM task", after, |_, data| Row::Task { data }),
         Section::History => history(end, after),
-        Section::IdempotencyKeys => idempotency_keys(end, after),
+        Section::IdempotencyKeys => keys_of(end, KeyClass::Request, after),
         Section::KeptAnswers => kept_answers(connection, after),
+        Section::Sources => sources(connection, after),
+        Section::SourceStates => {
+            let state = |raw, data| Row::SourceState { source: source_id(raw), data };
+            by_id(connection, "SELECT id, data FROM (SELECT source AS id, data FROM source_state)", after, state)
+        }
+        Section::Receipts => receipts(connection, after),
+        Section::EventKeys => keys_of(end, KeyClass::Event, after),
     }
 }
 
@@ -94,36 +103,71 @@ fn health(connection: &Connection, after: Option<&Key>) -> Result<Batch, StoreEr
 }
 
 /// Run by run, then what is only in the journal of the tail. A key that came again after its window is exported as the last that it made.
-fn idempotency_keys(end: &SqliteTransfer, after: Option<&Key>) -> Result<Batch, StoreError> {
+fn keys_of(end: &SqliteTransfer, class: KeyClass, after: Option<&Key>) -> Result<Batch, StoreError> {
     let (run, first) = match after.and_then(|key| key.split_first_chunk()) {
         Some((run, first)) => (i64::from_be_bytes(*run), first),
-        None => (i64::MIN, &[][..]),
+        None => (class.runs().start, &[][..]),
     };
     if run == AFTER_ALL_RUNS {
-        return Ok(tail_keys(end, first));
+        return Ok(tail_keys(end, class, first));
     }
     let blocks_max = BATCH_ROWS_MAX / ENTRIES_PER_BLOCK;
-    let blocks = keys::blocks_after(&end.connection, run, first, blocks_max)?;
+    let blocks = keys::blocks_after(&end.connection, class, run, first, blocks_max)?;
     let next = blocks.last().filter(|_| blocks.len() == blocks_max).map_or((AFTER_ALL_RUNS, &[][..]), |last| (last.run, &last.first));
     let mut rows = Vec::new();
     for (key, made) in blocks.iter().flat_map(|block| &block.entries) {
-        let is_last = !end.tail_keys.contains_key(key) && end.keys.find(&end.connection, key)? == Some(*made);
-        rows.extend(is_last.then(|| idempotency_row(key, *made)));
+        let is_last = !end.tail_keys.contains_key(&(class, *key)) && end.keys.find(&end.connection, class, key)? == Some(*made);
+        rows.extend(is_last.then(|| key_row(class, key, *made)));
     }
     Ok(Batch { rows, next: Some([&next.0.to_be_bytes(), next.1].concat()) })
 }
 
-fn tail_keys(end: &SqliteTransfer, after: &[u8]) -> Batch {
-    let from = <[u8; 16]>::try_from(after).map_or(Bound::Unbounded, Bound::Excluded);
-    let mut left = end.tail_keys.range::<[u8; 16], _>((from, Bound::Unbounded));
+fn tail_keys(end: &SqliteTransfer, class: KeyClass, after: &[u8]) -> Batch {
+    let from = <[u8; 16]>::try_from(after).map_or(Bound::Included((class, [0; 16])), |key| Bound::Excluded((class, key)));
+    let mut left = end.tail_keys.range((from, Bound::Included((class, [u8::MAX; 16]))));
     let taken: Vec<_> = left.by_ref().take(BATCH_ROWS_MAX).collect();
     let last = taken.last().filter(|_| left.next().is_some());
-    let next = last.map(|(key, _)| [&AFTER_ALL_RUNS.to_be_bytes(), key.as_slice()].concat());
-    Batch { rows: taken.iter().map(|(key, made)| idempotency_row(key, **made)).collect(), next }
+    let next = last.map(|((_, key), _)| [&AFTER_ALL_RUNS.to_be_bytes(), key.as_slice()].concat());
+    Batch { rows: taken.iter().map(|((_, key), made)| key_row(class, key, **made)).collect(), next }
 }
 
-fn idempotency_row(key: &[u8; 16], (message, created_at): (MessageId, Timestamp)) -> Row {
-    Row::IdempotencyKey { key: IdempotencyKey(*key), message, created_at }
+fn key_row(class: KeyClass, key: &[u8; 16], made: MadeOnce) -> Row {
+    let key = IdempotencyKey(*key);
+    match class {
+        KeyClass::Request => Row::IdempotencyKey { key, message: made.message, created_at: made.created_at },
+        KeyClass::Event => Row::EventKey { key, made },
+    }
+}
+
+fn source_id(raw: i64) -> SourceId {
+    SourceId::from_row(RowId::from_i64(raw))
+}
+
+fn sources(connection: &Connection, after: Option<&Key>) -> Result<Batch, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id, data, sealed FROM source WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+    let rows = statement.query_map([key::to_id(after)?, LIMIT], |row| {
+        let id = row.get(0)?;
+        Ok((key::of_id(id), Some(Row::Source { id: source_id(id), data: row.get(1)?, sealed: row.get(2)? })))
+    })?;
+    Ok(Batch::of(rows.collect::<Result<_, _>>()?, BATCH_ROWS_MAX))
+}
+
+fn receipts(connection: &Connection, after: Option<&Key>) -> Result<Batch, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id, source, data, body FROM receipt WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+    let mut found = statement.query([key::to_id(after)?, LIMIT])?;
+    let (mut batch, mut bytes) = (Batch::default(), 0);
+    while let Some(row) = found.next()? {
+        let id: i64 = row.get(0)?;
+        let body: Option<Vec<u8>> = row.get(3)?;
+        bytes += body.as_ref().map_or(0, Vec::len);
+        let receipt = ReceiptRow { id: ReceiptId::from_row(RowId::from_i64(id)), source: source_id(row.get(1)?), data: row.get(2)?, body };
+        batch.rows.push(Row::Receipt(receipt));
+        if bytes >= BATCH_PAYLOAD_BYTES_MAX || batch.rows.len() == BATCH_ROWS_MAX {
+            batch.next = Some(key::of_id(id));
+            break;
+        }
+    }
+    Ok(batch)
 }
 
 fn kept_answers(connection: &Connection, after: Option<&Key>) -> Result<Batch, StoreError> {

@@ -3,25 +3,28 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hookpost_domain::{ApiKey, Application, BackgroundTask, DeliveryKey, DeliveryState, EndpointId, EventType, Progress, Trigger};
-use hookpost_store::codec::encode_delivery;
-use hookpost_store::rows::{decode_endpoint, from_json};
-use hookpost_store::transfer::{Batch, Cursor, MessageRow, MovedAttempt, MovedDelivery, PublicIdKey, Row};
+use hookpost_store::codec::{encode_delivery, received_at_and_kind};
+use hookpost_store::rows::{decode_endpoint, decode_source, from_json};
+use hookpost_store::transfer::{Batch, Cursor, MessageRow, MovedAttempt, MovedDelivery, PublicIdKey, ReceiptRow, Row};
 use hookpost_store::vault::Vault;
+use hookpost_store::{IdempotencyKey, MadeOnce};
 use rusqlite::{Connection, params};
 
 use super::{SqliteTransfer, set_master_key};
 use crate::error::StoreError;
 use crate::flush::{add_to_counters, write_list};
 use crate::intake::insert_due;
-use crate::keys::{self, KeyIndex};
+use crate::keys::{self, KeyClass, KeyIndex, REQUEST_WINDOW_S};
 use crate::queue::set_manual;
 use crate::schema::meta;
-use crate::tail::{Counted, Counts, Entry, Journal, ListKind, minute_of};
+use crate::sources;
+use crate::tail::{Counted, Counter, Counts, Entry, Journal, ListKind, minute_of};
 
 /// Tables that only hold something where something was configured or accepted.
-const DATA: [&str; 9] = ["application", "endpoint", "event_type", "api_key", "revocation", "task", "message", "key_run", "kept_answer"];
+const DATA: [&str; 11] =
+    ["application", "endpoint", "event_type", "api_key", "revocation", "task", "message", "key_run", "kept_answer", "source", "receipt"];
 /// What may be left in a store whose data is gone.
-const LEFT_OVER: [&str; 14] = [
+const LEFT_OVER: [&str; 17] = [
     "delivery",
     "attempt",
     "due",
@@ -36,6 +39,9 @@ const LEFT_OVER: [&str; 14] = [
     "health",
     "key_block",
     "key_filter",
+    "source_token",
+    "source_state",
+    "receipt_counter",
 ];
 /// Attempts whose lists are made in one transaction.
 const LISTED_AT_ONCE: i64 = 20_000;
@@ -55,7 +61,7 @@ pub(super) fn begin(end: &mut SqliteTransfer, key: PublicIdKey, cursor: &Cursor)
     for table in LEFT_OVER.into_iter().chain(["endpoint_gone"]) {
         transaction.execute(&format!("DELETE FROM {table}"), [])?;
     }
-    for name in [meta::FROZEN_SEQ, meta::FROZEN_DONE, meta::FLUSHED_SEQ] {
+    for name in [meta::FROZEN_SEQ, meta::FROZEN_DONE, meta::FLUSHED_SEQ, meta::COUNTED_FROM] {
         meta::set(&transaction, name, 0)?;
     }
     // The lists of attempts are in the order of attempts, which is not that of their messages, and keys in long runs: both made at the end.
@@ -64,7 +70,10 @@ pub(super) fn begin(end: &mut SqliteTransfer, key: PublicIdKey, cursor: &Cursor)
              endpoint INTEGER NOT NULL, id INTEGER NOT NULL, message INTEGER NOT NULL, PRIMARY KEY (endpoint, id)
          ) STRICT, WITHOUT ROWID;
          DELETE FROM moving_attempt;
-         CREATE TABLE IF NOT EXISTS moving_key (key BLOB PRIMARY KEY, message INTEGER NOT NULL, at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+         CREATE TABLE IF NOT EXISTS moving_key (
+             class INTEGER NOT NULL, key BLOB NOT NULL, message INTEGER NOT NULL, at_ms INTEGER NOT NULL, window_s INTEGER NOT NULL,
+             PRIMARY KEY (class, key)
+         ) STRICT, WITHOUT ROWID;
          DELETE FROM moving_key",
     )?;
     set_master_key(&transaction, &end.vault)?;
@@ -83,8 +92,9 @@ pub(super) fn import(end: &mut SqliteTransfer, batch: Batch, cursor: &Cursor) ->
     for ((kind, owner), entries) in &derived.lists {
         write_list(&transaction, *kind, *owner, entries)?;
     }
-    let counters: Vec<_> = derived.counters.into_iter().collect();
-    add_to_counters(&transaction, &counters)?;
+    for (counter, counts) in [(Counter::DeliveriesOfEndpoint, derived.counters), (Counter::ReceiptsOfSource, derived.receipt_counters)] {
+        add_to_counters(&transaction, counter, &counts.into_iter().collect::<Vec<_>>())?;
+    }
     meta::set(&transaction, meta::MOVING, cursor.to_bytes())?;
     transaction.commit()?;
     Ok(())
@@ -95,6 +105,7 @@ pub(super) fn import(end: &mut SqliteTransfer, batch: Batch, cursor: &Cursor) ->
 struct Derived {
     lists: BTreeMap<(ListKind, u64), Vec<Entry>>,
     counters: BTreeMap<(u64, u64), Counts>,
+    receipt_counters: BTreeMap<(u64, u64), Counts>,
 }
 
 fn import_row(connection: &Connection, vault: &Vault, row: Row, derived: &mut Derived) -> Result<(), StoreError> {
@@ -138,14 +149,41 @@ fn import_row(connection: &Connection, vault: &Vault, row: Row, derived: &mut De
         }
         Row::Message(message) => import_message(connection, &message, derived)?,
         Row::IdempotencyKey { key, message, created_at } => {
-            let mut insert = connection.prepare_cached("INSERT INTO moving_key (key, message, at_ms) VALUES (?1, ?2, ?3)")?;
-            insert.execute(params![key.0, message.row().as_i64(), created_at.unix_ms() as i64])?;
+            import_key(connection, KeyClass::Request, key, MadeOnce { message, created_at, window_s: REQUEST_WINDOW_S })?;
         }
+        Row::EventKey { key, made } => import_key(connection, KeyClass::Event, key, made)?,
+        Row::Source { id, data, sealed } => {
+            let source = decode_source(vault, id, &data, &sealed)?;
+            sources::insert_encoded(connection, &source, &data, &sealed)?;
+        }
+        Row::SourceState { source, data } => sources::set_state(connection, source, &data)?,
+        Row::Receipt(receipt) => import_receipt(connection, &receipt, derived)?,
         Row::KeptAnswer { key, kept_at, status, body } => {
             let mut insert = connection.prepare_cached("INSERT INTO kept_answer (key, at_ms, status, body) VALUES (?1, ?2, ?3, ?4)")?;
             insert.execute(params![key.0, kept_at.unix_ms() as i64, status, body])?;
         }
     }
+    Ok(())
+}
+
+fn import_key(connection: &Connection, class: KeyClass, key: IdempotencyKey, made: MadeOnce) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT INTO moving_key (class, key, message, at_ms, window_s) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![class as i64, key.0, made.message.row().as_i64(), made.created_at.unix_ms() as i64, made.window_s])?;
+    Ok(())
+}
+
+fn import_receipt(connection: &Connection, row: &ReceiptRow, derived: &mut Derived) -> Result<(), StoreError> {
+    let (id, source) = (row.id.row(), row.source.row());
+    connection.prepare_cached("INSERT INTO receipt (id, source, data, body) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        id.as_i64(),
+        source.as_i64(),
+        row.data,
+        row.body
+    ])?;
+    derived.lists.entry((ListKind::ReceiptsOfSource, source.raw())).or_default().push((id.raw(), 0));
+    let (received_at, verdict) = received_at_and_kind(&row.data)?;
+    derived.receipt_counters.entry((source.raw(), minute_of(received_at))).or_default().receipt(verdict);
     Ok(())
 }
 
@@ -248,7 +286,9 @@ fn import_delivery(
 pub(super) fn finish(end: &mut SqliteTransfer, cursor: &Cursor) -> Result<(), StoreError> {
     while list_attempts(&mut end.connection)? {}
     let transaction = end.connection.transaction()?;
-    keys::make_runs(&transaction)?;
+    for class in KeyClass::ALL {
+        keys::make_runs(&transaction, class)?;
+    }
     transaction.execute("DELETE FROM tail_log", [])?;
     transaction.execute(
         // The mark: every pending delivery is covered by a backlog.

@@ -2,14 +2,14 @@
 
 use hookpost_domain::{
     ApiKey, Application, ApplicationId, AttemptId, BackgroundTask, DeliveryState, EndpointId, EventType, Message, MessageId, Progress,
-    Timestamp,
+    ReceiptId, SourceId, Timestamp,
 };
 
 use super::TransferError;
 use super::tally::{Fields, Kind, Tally};
-use crate::IdempotencyKey;
 use crate::codec::{StateColumns, Unreadable, decode_message};
 use crate::rows::from_json;
+use crate::{IdempotencyKey, MadeOnce};
 
 /// One row, or a message with all it has. What stores keep as JSON or in the form of the codec is moved byte by byte; so is what is sealed, because both
 /// stores have the same master key.
@@ -25,6 +25,19 @@ pub enum Row {
     Message(MessageRow),
     IdempotencyKey { key: IdempotencyKey, message: MessageId, created_at: Timestamp },
     KeptAnswer { key: IdempotencyKey, kept_at: Timestamp, status: u16, body: Vec<u8> },
+    Source { id: SourceId, data: Vec<u8>, sealed: Vec<u8> },
+    SourceState { source: SourceId, data: Vec<u8> },
+    Receipt(ReceiptRow),
+    EventKey { key: IdempotencyKey, made: MadeOnce },
+}
+
+/// Without a body where that is the payload of its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptRow {
+    pub id: ReceiptId,
+    pub source: SourceId,
+    pub data: Vec<u8>,
+    pub body: Option<Vec<u8>>,
 }
 
 /// A message with its deliveries, the pending ones too, in the order of the endpoints, and its attempts in their order.
@@ -71,8 +84,10 @@ impl Row {
             Self::ApiKey { data } => from_json::<ApiKey>(data)?.id.row(),
             Self::Task { data } => from_json::<BackgroundTask>(data)?.id.row(),
             Self::Message(message) => message.attempts.iter().map(|attempt| attempt.id.row()).fold(message.id.row(), Ord::max),
-            Self::IdempotencyKey { message, .. } => message.row(),
-            Self::Revocation { .. } | Self::Health { .. } | Self::KeptAnswer { .. } => return Ok(0),
+            Self::IdempotencyKey { message, .. } | Self::EventKey { made: MadeOnce { message, .. }, .. } => message.row(),
+            Self::Source { id, .. } => id.row(),
+            Self::Receipt(receipt) => receipt.id.row(),
+            Self::Revocation { .. } | Self::Health { .. } | Self::KeptAnswer { .. } | Self::SourceState { .. } => return Ok(0),
         };
         Ok(row.raw())
     }
@@ -98,6 +113,16 @@ impl Row {
             Self::KeptAnswer { key, kept_at, status, body } => {
                 let fields = Fields::new().bytes(&key.0).number(kept_at.unix_ms()).number((*status).into()).bytes(body);
                 tally.add(Kind::KeptAnswers, fields);
+            }
+            Self::Source { id, data, sealed } => tally.add(Kind::Sources, Fields::new().number(id.row().raw()).bytes(data).bytes(sealed)),
+            Self::SourceState { source, data } => tally.add(Kind::SourceStates, Fields::new().number(source.row().raw()).bytes(data)),
+            Self::Receipt(ReceiptRow { id, source, data, body }) => {
+                let fields = Fields::new().number(id.row().raw()).number(source.row().raw()).bytes(data);
+                tally.add(Kind::Receipts, fields.number(body.is_some().into()).bytes(body.as_deref().unwrap_or_default()));
+            }
+            Self::EventKey { key, made } => {
+                let fields = Fields::new().bytes(&key.0).number(made.message.row().raw());
+                tally.add(Kind::EventKeys, fields.number(made.created_at.unix_ms()).number(made.window_s.into()));
             }
         }
     }

@@ -17,10 +17,14 @@ pub enum Kind {
     Attempts,
     IdempotencyKeys,
     KeptAnswers,
+    Sources,
+    SourceStates,
+    Receipts,
+    EventKeys,
 }
 
 impl Kind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Applications,
         Self::Endpoints,
         Self::EventTypes,
@@ -33,6 +37,10 @@ impl Kind {
         Self::Attempts,
         Self::IdempotencyKeys,
         Self::KeptAnswers,
+        Self::Sources,
+        Self::SourceStates,
+        Self::Receipts,
+        Self::EventKeys,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -49,6 +57,10 @@ impl Kind {
             Self::Attempts => "attempts",
             Self::IdempotencyKeys => "idempotency keys",
             Self::KeptAnswers => "kept answers",
+            Self::Sources => "sources",
+            Self::SourceStates => "states of sources",
+            Self::Receipts => "receipts",
+            Self::EventKeys => "keys of events",
         }
     }
 }
