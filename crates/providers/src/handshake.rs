@@ -55,7 +55,9 @@ impl Ritual {
     /// A handshake that is not signed. `None`: the request is none.
     pub(crate) fn before(self, request: &Request<'_>, settings: &Settings) -> Result<Option<Greeting>, Rejection> {
         let answer = match self {
-            Self::AdobeSign if request.method == "GET" => return adobe_sign(request, settings).map(|answer| Some(Greeting::answer(answer))),
+            Self::AdobeSign if request.method == "GET" => {
+                return adobe_sign(request, settings).map(|answer| Some(Greeting::answer(answer)));
+            }
             Self::Asana => return asana(request, settings),
             Self::Notion => return notion(request, settings),
             Self::CloudEvents if request.method == "OPTIONS" => Some(cloud_events(request, settings)?),

@@ -11,7 +11,7 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookpost_domain::id::ReceiptKind;
-use hookpost_domain::receipt::{ReceivedBody, Receipt, Rejection, Verdict, VerdictKind};
+use hookpost_domain::receipt::{Receipt, ReceivedBody, Rejection, Verdict, VerdictKind};
 use hookpost_domain::{Invalid, Source};
 use hookpost_store::history::ReceiptFilter;
 use schemars::JsonSchema;

@@ -176,7 +176,10 @@ fn print_new(source: &Value, json: bool) -> anyhow::Result<()> {
     eprintln!("created source {} for {}", cell(&source["id"]), cell(&source["type"]));
     let Some(url) = source["ingestUrl"].as_str() else { return Ok(output::print_line(cell(&source["id"]))?) };
     output::print_line(url)?;
-    eprintln!("{}", console::style("Paste this URL into the provider's settings for webhooks; whoever knows it may knock.").dim().for_stderr());
+    eprintln!(
+        "{}",
+        console::style("Paste this URL into the provider's settings for webhooks; whoever knows it may knock.").dim().for_stderr()
+    );
     Ok(())
 }
 

@@ -145,9 +145,14 @@ impl DeclaredEndpoint {
         let fields_differ = self.shown().iter().any(|(name, value)| endpoint[name.as_str()] != *value);
         let Some(headers) = headers else { return true };
         let sensitive: Vec<&str> = headers["sensitive"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let shown: BTreeMap<&str, &str> =
-            headers["headers"].as_object().into_iter().flatten().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect();
-        let same = |(name, value): (&String, &String)| sensitive.contains(&name.as_str()) || shown.get(name.as_str()) == Some(&value.as_str());
+        let shown: BTreeMap<&str, &str> = headers["headers"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+            .collect();
+        let same =
+            |(name, value): (&String, &String)| sensitive.contains(&name.as_str()) || shown.get(name.as_str()) == Some(&value.as_str());
         let headers_differ = self.headers.len() != sensitive.len() + shown.len() || !self.headers.iter().all(same);
         fields_differ || headers_differ
     }
@@ -261,7 +266,9 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_compared_by_what_is_shown() {
-        let file = parse("[[source]]\nuid = 'x'\ntype = 'a'\n[[source.endpoint]]\nuid = 'e'\nurl = 'u'\nheaders = { A = '1', Cookie = '2' }").unwrap();
+        let file =
+            parse("[[source]]\nuid = 'x'\ntype = 'a'\n[[source.endpoint]]\nuid = 'e'\nurl = 'u'\nheaders = { A = '1', Cookie = '2' }")
+                .unwrap();
         let endpoint = &file.source[0].endpoint[0];
         let mut shown = Value::Object(endpoint.shown());
         let headers = json!({ "headers": { "A": "1" }, "sensitive": ["Cookie"] });
