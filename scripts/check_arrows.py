@@ -49,7 +49,7 @@ WRAPPERS: dict[str, tuple[set[str], str]] = {
 }
 
 # What the crates that only decide must not even be able to do: IO, async, clocks, randomness.
-PURE = {"domain", "providers"}
+PURE = {"domain", "providers", "shaping"}
 PURE_BANS = {"tokio", "async-trait", "futures-util", "getrandom", "hyper", "http-body-util", "tracing", "parking_lot"}
 
 PREFIX = "hookpost-"

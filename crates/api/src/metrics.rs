@@ -100,7 +100,7 @@ impl ApiMetrics {
         registry.register("hookpost_messages_accepted", "Messages accepted and on disk", metrics.messages_accepted.clone());
         registry.register(
             "hookpost_messages_repeated",
-            "Creations answered from an earlier one with the same idempotency key",
+            "Creations answered from an earlier one with the same idempotency key, and repeated events at sources",
             metrics.messages_repeated.clone(),
         );
         registry.register("hookpost_accept_duration_seconds", "From calling the store to the fsync", metrics.accept_seconds.clone());

@@ -1,5 +1,6 @@
 //! Brings outcomes and released leases to the store, in batches: while one batch is written the next gathers, so there is one transaction and one
-//! wake-up per batch, and the batch is as large as the store is slow.
+//! wake-up per batch, and the batch is as large as the store is slow. Where nobody waits for an outcome, batches keep a distance, too: producers
+//! wait for every commit that theirs comes after.
 //!
 //! What the store cannot take now is kept and tried again; the engine stops making more when too much has gathered.
 
@@ -20,6 +21,9 @@ use crate::operational::AttemptStory;
 
 /// Outcomes that are not recorded yet: beyond this nothing more is attempted.
 const UNRECORDED_MAX: usize = 8192;
+/// From the beginning of one batch to that of the next, unless somebody waits for it or much has gathered.
+const SPACING: Duration = Duration::from_millis(3);
+const MUCH: usize = 512;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -38,6 +42,18 @@ struct Gathering {
     released: Vec<(Arc<LaneCell>, usize)>,
     /// Lanes that look again when all that was gathered before is written: what they are looking for may be among it.
     woken: Vec<Arc<LaneCell>>,
+    /// A lane waits for one of the outcomes.
+    awaited: bool,
+}
+
+impl Gathering {
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.leases.is_empty() && self.woken.is_empty()
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.awaited || !self.leases.is_empty() || !self.woken.is_empty() || self.records.len() >= MUCH
+    }
 }
 
 /// What is to be done once an outcome is in the store.
@@ -52,12 +68,14 @@ pub(crate) struct Sequel {
 impl Recorder {
     fn record(&self, record: Record, sequel: Sequel) {
         let mut gathering = self.gathering.lock();
-        let is_first = gathering.records.is_empty();
+        let before = (gathering.is_empty(), gathering.is_urgent());
+        gathering.awaited |= sequel.lane.is_some();
         gathering.records.push(record);
         gathering.sequels.push(sequel);
+        let changed = before != (false, gathering.is_urgent());
         drop(gathering);
         self.unrecorded.fetch_add(1, Ordering::Relaxed);
-        if is_first {
+        if changed {
             self.gathered.notify_one();
         }
     }
@@ -110,20 +128,12 @@ impl Engine {
         }
     }
 
-    /// Writes until `done`, and then what is left.
+    /// Writes until no more outcomes come, and then what is left.
     pub(crate) async fn serve_recorder(self: Arc<Self>) {
-        loop {
+        let mut next_at = tokio::time::Instant::now();
+        while self.batch_is_ready(next_at).await {
+            next_at = tokio::time::Instant::now() + SPACING;
             let batch = self.recorder.take();
-            if batch.records.is_empty() && batch.leases.is_empty() && batch.woken.is_empty() {
-                if self.recording_ends.is_cancelled() {
-                    return;
-                }
-                tokio::select! {
-                    () = self.recorder.gathered.notified() => {}
-                    () = self.recording_ends.cancelled() => {}
-                }
-                continue;
-            }
             if !batch.records.is_empty() && !self.write_records(batch.records, batch.sequels).await {
                 return;
             }
@@ -133,6 +143,25 @@ impl Engine {
             for cell in batch.woken {
                 cell.lane.lock().due_at(self.clock.now());
                 self.plan(&cell);
+            }
+        }
+    }
+
+    /// Waits until there is something to write and, unless it is urgent, until it is time. `false`: nothing is left, and nothing will come.
+    async fn batch_is_ready(&self, next_at: tokio::time::Instant) -> bool {
+        loop {
+            let (empty, urgent) = {
+                let gathering = self.recorder.gathering.lock();
+                (gathering.is_empty(), gathering.is_urgent())
+            };
+            let ending = self.recording_ends.is_cancelled();
+            if urgent || ending || (!empty && tokio::time::Instant::now() >= next_at) {
+                return !empty;
+            }
+            tokio::select! {
+                () = self.recorder.gathered.notified() => {}
+                () = self.recording_ends.cancelled() => {}
+                () = tokio::time::sleep_until(next_at), if !empty => {}
             }
         }
     }

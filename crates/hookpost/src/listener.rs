@@ -168,6 +168,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use axum::Extension;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::Notify;
@@ -185,12 +186,25 @@ mod tests {
                 "done"
             }
         };
-        let router = Router::new().route("/slow", get(slow)).route("/", get(async || "hello"));
+        let peer = async |Extension(PeerAddress(peer)): Extension<PeerAddress>| peer.to_string();
+        let router = Router::new().route("/slow", get(slow)).route("/", get(async || "hello")).route("/peer", get(peer));
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap().listen().unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let task = TaskTracker::new().spawn(serve(vec![listener], router, stop.clone()));
         (address, reached, go_on, stop, task)
+    }
+
+    #[tokio::test]
+    async fn requests_know_who_opened_their_connection() {
+        let (address, _, _, stop, task) = start();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("127.0.0.1"), "{answer}");
+        stop.cancel();
+        task.await.unwrap();
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The promises of all stores, and those of this one.
 
 mod backup;
+mod counts;
 mod crash;
 mod due;
 mod failure;

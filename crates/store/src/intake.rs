@@ -61,6 +61,7 @@ pub struct NewReceipt {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most requests become messages, and a box is an allocation for each")]
 pub enum NewReceiptOutcome {
     /// It becomes a message, unless `once` is known, which stands in the place of an idempotency key: `message` has none. Where the payload is the body of
     /// the request, that says [`ReceivedBody::InMessage`](hookpost_domain::receipt::ReceivedBody), and is kept once.
@@ -109,7 +110,7 @@ impl MadeOnce {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
     pub receipt: ReceiptId,
     /// `repeated`: the receipt is a duplicate of this message.

@@ -53,7 +53,8 @@ impl Surroundings<'_> {
     /// Scheme and host that the client wrote, and the path below which this server stands.
     pub(super) fn origin(&self, peer: Option<IpAddr>, uri: &Uri, headers: &HeaderMap) -> String {
         let forwarded = peer.filter(|peer| self.trusts(*peer)).map(|_| ForwardedOrigin::read(headers)).unwrap_or_default();
-        if let (None, Some(public_url)) = (&forwarded.host, self.public_url) {
+        // A server has several names where a proxy says so; of its own it knows the path too.
+        if let Some(public_url) = self.public_url.filter(|url| forwarded.host.as_deref().is_none_or(|host| host_of(url) == host)) {
             return public_url.to_owned();
         }
         let scheme = forwarded.scheme.unwrap_or("http");
@@ -90,6 +91,11 @@ impl ForwardedOrigin {
             port: first(&X_FORWARDED_PORT).filter(|port| port.parse::<u16>().is_ok()),
         }
     }
+}
+
+fn host_of(url: &str) -> &str {
+    let beyond_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    beyond_scheme.split('/').next().unwrap_or_default()
 }
 
 fn has_port(host: &str) -> bool {
@@ -177,6 +183,7 @@ mod tests {
             (proxy, None, &[https, ("x-forwarded-host", "a.example:1"), ("x-forwarded-port", "8443")], "https://a.example:1"),
             (proxy, Some("https://b.example"), &[("x-forwarded-host", "a.example"), https], "https://a.example"),
             (proxy, Some("https://b.example"), &[host, https], "https://b.example"),
+            (proxy, Some("https://b.example/below"), &[("x-forwarded-host", "b.example")], "https://b.example/below"),
             (proxy, None, &[("forwarded", "for=1.2.3.4;proto=https;host=a.example")], "https://a.example"),
             (proxy, None, &[host, ("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a b")], "http://inner:8071"),
         ] {

@@ -142,6 +142,9 @@ impl Doorway {
             return known.result.clone();
         }
         let result = PreparedSource::new(source).map(Arc::new);
+        if let Err(wrong) = &result {
+            tracing::warn!(target: "hookpost::receive", org = %source.org, source = source.name, %wrong, "a source cannot be used");
+        }
         *prepared = Some(Preparation { of: Arc::clone(source), result: result.clone() });
         result
     }

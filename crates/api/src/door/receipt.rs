@@ -46,6 +46,8 @@ pub(super) async fn make_message(
     let received = api.store.receive(receipt, api.now()).await?;
     api.metrics.accept_seconds.observe(started.elapsed().as_secs_f64());
     let Some(accepted) = received.message else { return Err(Refusal::application_gone()) };
+    let counted = if accepted.repeated { &api.metrics.messages_repeated } else { &api.metrics.messages_accepted };
+    counted.inc();
     tracing::debug!(
         target: "hookpost::receive",
         org = %arrival.source().org,

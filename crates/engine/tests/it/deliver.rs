@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hookpost_domain::delivery::{AttemptOutcome, DeliveryState, ResponseBody, TransportErrorKind};
 use hookpost_domain::endpoint::Disabled;
+use hookpost_domain::message::ForwardedHeader;
 use hookpost_domain::{EventType, EventTypeId, EventTypeName, OrgId, Reason};
 use hookpost_store::Store;
 
@@ -33,6 +34,25 @@ async fn a_message_goes_to_every_endpoint_at_once_and_is_recorded() {
         assert_eq!((response.status_code, &response.body), (202, &ResponseBody::Text("thanks".into())));
         assert_eq!(response.headers, [("x-trace".to_owned(), "7".to_owned())]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_with_a_message_from_outside_goes_on_with_it() {
+    let world = World::new().await;
+    let app = world.application().await;
+    world.endpoint(app, "a").await;
+    world
+        .send_with(app, "order.paid", |content| {
+            let header = |name: &str, value: &'static [u8]| ForwardedHeader { name: name.to_owned(), value: value.into() };
+            content.headers = vec![header("X-GitHub-Event", b"push"), header("webhook-id", b"forged")];
+            content.ordering_key = Some("customer 7".to_owned());
+        })
+        .await;
+    world.settle(1).await;
+    let sent = world.sent_to("a").remove(0);
+    let header = |name: &str| sent.headers.get(name).and_then(|value| value.to_str().ok());
+    assert_eq!((header("x-github-event"), header("hookpost-ordering-key")), (Some("push"), Some("customer 7")));
+    assert!(header("webhook-id").is_some_and(|id| id.starts_with("msg_")));
 }
 
 #[tokio::test(start_paused = true)]

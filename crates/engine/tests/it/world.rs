@@ -69,6 +69,7 @@ pub(crate) struct Sent {
     pub(crate) attempt: u32,
     pub(crate) trigger: String,
     pub(crate) will_retry_after: Option<u64>,
+    pub(crate) headers: http::HeaderMap,
     pub(crate) body: Bytes,
     /// Since the beginning of the test.
     pub(crate) at_ms: u64,
@@ -110,6 +111,7 @@ impl Transport for Line {
             attempt: text("hookpost-attempt").expect("hookpost-attempt").parse().expect("a number"),
             trigger: text("hookpost-trigger").expect("hookpost-trigger"),
             will_retry_after: text("hookpost-will-retry-after").map(|value| value.parse().expect("seconds")),
+            headers: request.headers.clone(),
             body: request.body,
             at_ms: self.network.began.elapsed().as_millis() as u64,
         };

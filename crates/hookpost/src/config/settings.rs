@@ -281,7 +281,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "request_body_bytes_max",
         "1MiB",
         Text,
-        "Largest body of a request to the API: a number of bytes, or with KiB or MiB.",
+        "Largest body of a request to the API or to a source: a number of bytes, or with KiB or MiB.",
         |s, v| parse::bytes(v, 1 << 10, limits::REQUEST_BODY_BYTES_MAX << 6).map(|x| s.request_body_bytes_max = x)
     ),
     setting!("response_body_bytes_kept", "20000", Text, "How much of a receiver's answer is kept with the attempt.", |s, v| parse::bytes(

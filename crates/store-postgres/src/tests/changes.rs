@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookpost_domain::access::{Revocation, RevocationTarget};
+use hookpost_domain::source::SourceToken;
 use hookpost_domain::task::{TaskProgress, TaskStatus, TaskWork};
-use hookpost_domain::{Application, ApplicationId, BackgroundTask, Endpoint, TaskId};
+use hookpost_domain::{Application, ApplicationId, BackgroundTask, Endpoint, Source, TaskId};
+use hookpost_store::conformance::fixture::door::new_source_with_application;
 use hookpost_store::conformance::fixture::{NOW, at, new_api_key, new_application, new_endpoint, new_event_type, org, uid};
 use hookpost_store::queue::News;
 use hookpost_store::{Catalog as _, SharedStore, WriteError};
@@ -40,7 +42,7 @@ async fn every_change_is_seen_by_the_others() {
     };
     one.update_application(id, Box::new(rename)).await.unwrap();
     until("the application has its new name", same_view).await;
-    assert_ne!(other.version(), version);
+    until("the version says so", || async { other.version() != version }).await;
     let move_it = |endpoint: &mut Endpoint| {
         endpoint.url = "https://example.com/moved".into();
         Ok(())
@@ -64,6 +66,25 @@ async fn every_change_is_seen_by_the_others() {
     assert_eq!(other.api_key_by_hash(hash).await.unwrap().as_deref(), Some(&key));
     one.delete_api_key(None, key.id).await.unwrap();
     until("the key opens nothing any more", || async { other.api_key_by_hash(hash).await.unwrap().is_none() }).await;
+
+    let (source, of_source) = new_source_with_application(&one, org('a'));
+    let (id, token) = (source.id, source.tokens.current.clone());
+    let by_token = |token: SourceToken| {
+        let other = Arc::clone(&other);
+        async move { other.source_by_token(&token).await.unwrap().map(Arc::unwrap_or_clone) }
+    };
+    assert_eq!(by_token(token.clone()).await, None);
+    one.create_source(source.clone(), Some(of_source)).await.unwrap();
+    assert_eq!(by_token(token.clone()).await.as_ref(), Some(&source), "a new one is known at once: its provider may call whichever node");
+    let rotate = |source: &mut Source| {
+        source.tokens.current = SourceToken("another".into());
+        Ok(())
+    };
+    let rotated = one.update_source(id, Box::new(rotate)).await.unwrap();
+    until("the old token opens nothing", || async { by_token(token.clone()).await.is_none() }).await;
+    assert_eq!(by_token(rotated.tokens.current.clone()).await, Some(rotated.clone()));
+    one.delete_source(id, NOW).await.unwrap();
+    until("the source is gone", || async { by_token(rotated.tokens.current.clone()).await.is_none() }).await;
 
     let target = RevocationTarget::Token("t".into());
     one.revoke(Revocation { target: target.clone(), at: at(5), forget_at: at(99) }).await.unwrap();

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookpost_domain::{DeliveryKey, DeliveryState, MessageContent, MessageId, RowId, Timestamp};
-use hookpost_store::conformance::fixture::{NOW, Scene, accept, claim, content, delivery, messages_of, org, record_one, tried, uid};
+use hookpost_store::conformance::fixture::door::{genuine, receive, rejected, settled, source_of};
+use hookpost_store::conformance::fixture::{
+    NOW, Scene, accept, claim, content, delivery, messages_of, new_message, org, record_one, tried, uid,
+};
 use hookpost_store::history::{AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, RetentionPolicy};
 use hookpost_store::{LeasedDelivery, NewMessage, Order, PageRequest, Recorded, Reference, SharedStore};
 use tokio_postgres::Client;
@@ -118,6 +121,39 @@ async fn plain_scene(store: &SharedStore) -> Scene {
 
 fn all<C>() -> PageRequest<C> {
     PageRequest::first(99, Order::Ascending)
+}
+
+/// Receipts are kept for another time than messages, and go by partitions of their own.
+#[tokio::test]
+async fn receipts_go_by_the_day() {
+    let database = TestDatabase::empty().await;
+    let (node, client) = (open(&database).await, database.connect().await);
+    let store: SharedStore = Arc::clone(&node.store) as SharedStore;
+    let scene = plain_scene(&store).await;
+    let source = source_of(&store, &scene).await.id;
+    let message = new_message(scene.application, &[]);
+    let old = receive(&store, genuine(source, message.clone(), None), day(0)).await;
+    receive(&store, settled(source, rejected("expired"), b"x"), day(0)).await;
+    let young = receive(&store, settled(source, rejected("expired"), b"x"), day(1)).await;
+
+    let end = day(0) + DAY / 2 + POLICY.receipts;
+    forget_all(&store, end - Duration::from_millis(2)).await;
+    assert_eq!(tables_of(&client, 0).await, 4, "not before all of it is past its time");
+    forget_all(&store, end).await;
+    assert_eq!((tables_of(&client, 0).await, tables_of(&client, 1).await), (3, 4));
+    assert_eq!(store.receipt(source, old.receipt).await.unwrap(), None);
+    let listed = store.receipts(source, Default::default(), all()).await.unwrap();
+    assert_eq!(listed.items.iter().map(|receipt| receipt.id).collect::<Vec<_>>(), [young.receipt]);
+    assert_eq!(store.receipt_counts(source, day(1) - DAY / 2, Timestamp::MAX).await.unwrap().rejected, 1);
+    until("what is past its time counts no more", || async {
+        store.forget(POLICY, end).await.unwrap();
+        store.receipt_counts(source, Timestamp::ZERO, day(1) - DAY / 2).await.unwrap() == Default::default()
+    })
+    .await;
+    let id = old.message.unwrap().id;
+    assert!(store.message(scene.application, Reference::Id(id)).await.unwrap().is_some(), "the message has its own time");
+    // The day can begin anew.
+    receive(&store, genuine(source, message, None), day(0)).await;
 }
 
 #[tokio::test]

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use hookpost_domain::health::{Circuit, Health};
-use hookpost_domain::{Application, ApplicationId, DeliveryKey, DeliveryState, Endpoint, EndpointId, TaskId, Trigger};
+use hookpost_domain::{Application, ApplicationId, DeliveryKey, DeliveryState, Endpoint, EndpointId, SourceId, TaskId, Trigger};
+use hookpost_store::conformance::fixture::door::{genuine, once, receive};
 use hookpost_store::conformance::fixture::{
     NOW, accept, at, claim, ended, messages_of, new_application, new_endpoint, new_message, org, record_one, tried,
 };
 use hookpost_store::queue::{ClaimRequest, LaneState, News};
-use hookpost_store::{Catalog, Claimed, LeasedDelivery, Queue, Record, Recorded, SharedStore, Store};
+use hookpost_store::{Catalog, Claimed, History, LeasedDelivery, Queue, Record, Recorded, SharedStore, Store};
 use tokio::task::JoinSet;
 
 use super::harness::{Node, Opening};
@@ -217,6 +218,46 @@ async fn one_node_works_on_a_task() {
     assert_eq!(first.store.take_task(task).await, Ok(true));
     first.store.close().await;
     assert_eq!(second.store.take_task(task).await, Ok(true));
+}
+
+#[tokio::test]
+async fn one_node_asks_a_source_until_it_ends() {
+    let database = TestDatabase::migrated().await;
+    let lease = Duration::from_millis(500);
+    let opening = || Opening { lease, poll_every: POLL, ..Opening::of(&database) };
+    let (first, second) = (opening().open().await.unwrap(), opening().open().await.unwrap());
+    let source = SourceId::from_row(first.store.new_row_id(NOW));
+    assert_eq!((first.store.take_source(source).await, second.store.take_source(source).await), (Ok(true), Ok(false)));
+    assert_eq!(first.store.take_source(source).await, Ok(true));
+    // Killed, not closed.
+    drop(first);
+    let taken_over = async {
+        while second.store.take_source(source).await != Ok(true) {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(SOON, taken_over).await.expect("it is taken over");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_two_nodes_get_at_the_same_moment_makes_one_message() {
+    let database = TestDatabase::migrated().await;
+    let nodes = [open(&database).await, open(&database).await];
+    let (application, _) = endpoint(&nodes[0], |_| {}).await;
+    let source = SourceId::from_row(nodes[0].store.new_row_id(NOW));
+    let mut receiving = JoinSet::new();
+    for number in 0..40 {
+        let store = shared(&nodes[number % 2]);
+        let new = genuine(source, new_message(application, &[]), once((number / 8) as u8, Duration::from_secs(60)));
+        receiving.spawn(async move { receive(&store, new, NOW).await });
+    }
+    let received = receiving.join_all().await;
+    let made = received.iter().filter_map(|one| one.message).filter(|message| !message.repeated);
+    assert_eq!((made.count(), received.iter().filter_map(|one| one.message).map(|one| one.id).collect::<HashSet<_>>().len()), (5, 5));
+    for node in &nodes {
+        let counts = node.store.receipt_counts(source, NOW, at(60)).await.unwrap();
+        assert_eq!((counts.accepted, counts.duplicate), (5, 35));
+    }
 }
 
 #[tokio::test]

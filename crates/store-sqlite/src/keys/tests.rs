@@ -153,3 +153,20 @@ fn events_outlive_requests_each_for_its_window() {
     while sweep(&connection, &mut index, at(99) + limits::DEDUPLICATION_WINDOW_MAX) {}
     assert!(index.generations.is_empty());
 }
+
+#[test]
+fn runs_of_the_second_version_are_those_of_requests() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate_by(&mut connection, &MIGRATIONS[..2]).unwrap();
+    let (seq, generation) = (5, 3);
+    connection.execute("INSERT INTO key_run (run, generation, newest_ms, keys) VALUES (?1, ?2, 1000, 1)", [seq, generation]).unwrap();
+    write_block(&connection, seq, &[(key(1), made(1000))]).unwrap();
+    schema::migrate(&mut connection).unwrap();
+    let mut index = KeyIndex::load(&connection).unwrap();
+    assert_eq!(index.find(&connection, KeyClass::Request, &key(1)).unwrap(), Some(made(1000)));
+    assert_eq!(index.find(&connection, KeyClass::Event, &key(1)).unwrap(), None);
+    sweep(&connection, &mut index, at(999) + limits::IDEMPOTENCY_WINDOW);
+    assert_eq!(index.generations.len(), 1);
+    sweep(&connection, &mut index, at(1000) + limits::IDEMPOTENCY_WINDOW);
+    assert!(index.generations.is_empty());
+}

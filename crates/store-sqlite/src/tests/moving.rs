@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookpost_domain::DeliveryState;
+use hookpost_store::conformance::fixture::door;
 use hookpost_store::conformance::fixture::{self, NOW, accept, accept_leased, at, org};
 use hookpost_store::conformance::{Harness, model};
 use hookpost_store::queue::ReadyReceiver;
@@ -65,7 +66,7 @@ fn a_moved_store_does_what_the_model_does() {
     model::check_against_model(200..225, async || MovingHarness(SqliteHarness::open().await));
 }
 
-/// A store with something in each section; two messages, of which one is delivered.
+/// A store with something in each section; three messages, of which one is delivered.
 async fn filled() -> SqliteHarness {
     let mut harness = SqliteHarness::open().await;
     let store = harness.store().clone();
@@ -76,6 +77,11 @@ async fn filled() -> SqliteHarness {
     let records = leased.iter().map(|one| fixture::tried(one, 200, DeliveryState::Delivered, at(1))).collect();
     fixture::record(&store, records, at(1)).await;
     accept(&store, hookpost_store::NewMessage { idempotency_key: fixture::key(3), ..scene.message() }, at(2)).await;
+    let source = door::source_of(&store, &scene).await.id;
+    store.set_source_state(source, vec![7]).await.expect("kept");
+    let repeated = door::genuine(source, fixture::new_message(scene.application, &[]), door::once(3, fixture::DAY));
+    door::receive(&store, repeated.clone(), at(3)).await;
+    door::receive(&store, repeated, at(4)).await;
     harness
 }
 
@@ -99,10 +105,14 @@ async fn ids_and_counts_stay() {
             ("endpoints", 2),
             ("event types", 1),
             ("API keys", 1),
-            ("messages", 2),
+            ("messages", 3),
             ("deliveries", 4),
             ("attempts", 2),
-            ("idempotency keys", 1)
+            ("idempotency keys", 1),
+            ("sources", 1),
+            ("states of sources", 1),
+            ("receipts", 2),
+            ("keys of events", 1)
         ]
     );
     assert_eq!(moved.tally.count(Kind::Deliveries), 4);

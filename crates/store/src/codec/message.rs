@@ -162,7 +162,7 @@ mod tests {
             (message(vec![], None), 1),
             (message(vec![header.clone()], None), 2),
             (message(vec![], Some("customer 7")), 2),
-            (message(vec![header.clone(), header.clone()], Some("")), 2),
+            (message(vec![header.clone(), header], Some("")), 2),
         ] {
             encode_header(&message, &mut row);
             assert_eq!((row[0], decode_created_at(&row)), (version, Ok(message.created_at)));

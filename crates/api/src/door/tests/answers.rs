@@ -98,7 +98,7 @@ async fn providers_that_show_answers_to_people_get_an_empty_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_browser_may_ask_first_and_a_subscriber_too() {
-    let step = Doorstep::of("cloudevents", "{}", SourceRules::default()).await;
+    let step = Doorstep::of("cloudevents", r#"{"secret": "s"}"#, SourceRules::default()).await;
     let options = Knock { method: Method::OPTIONS, ..Knock::post("") };
     let answer =
         step.send(options.header("webhook-request-origin", "events.example.com").header("origin", "https://events.example.com")).await;

@@ -50,8 +50,8 @@ impl<H: Harness> Lockstep<H> {
         subject: Received,
     ) -> Checked {
         self.receipts.push((source, model.receipt, subject.receipt));
-        let facts = |received: &Received| received.message.map(|message| (message.created_at, message.repeated));
-        same(&facts(&model), &facts(&subject), "received")?;
+        let facts = |received: Received| received.message.map(|message| (message.created_at, message.repeated));
+        same(&facts(model), &facts(subject), "received")?;
         let (Some(model), Some(subject), Some(application)) = (model.message, subject.message, leads_to) else { return Ok(()) };
         if model.repeated {
             let number = |side, id| self.number_of(side, id);
