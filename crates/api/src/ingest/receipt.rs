@@ -281,7 +281,7 @@ impl ReceiptOut {
             source_id: api.public(receipt.source),
             received_at: Time(receipt.received_at),
             method: receipt.request.method.clone(),
-            url: withheld.from_text(&receipt.request.url),
+            url: withheld.without_secrets(&receipt.request.url),
             peer: receipt.request.peer.map(|address| address.to_string()),
             verdict: receipt.verdict.kind().into(),
             unverified: receipt.unverified.is_some(),
