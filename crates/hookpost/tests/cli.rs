@@ -184,7 +184,7 @@ fn the_first_hour_of_a_newcomer() {
 
     for (args, code, part) in [
         (&["source", "create", "--type", "github"][..], 4, "body.config.secret: is missing"),
-        (&["receipt", "replay", "shop"], 2, "--since"),
+        (&["receipt", "replay", "shop"], 2, "<RECEIPT>"),
         (&["apply", "nowhere.toml"], 1, "nowhere.toml"),
         (&["plan", "sources.toml"], 2, "these variables are not set: ${HOOKPOST_TEST_SECRET}"),
         (&["app", "get", "nobody"], 5, "404"),
