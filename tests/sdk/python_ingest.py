@@ -11,6 +11,7 @@ from typing import Any
 
 import svix.api as sdk
 import svix.models as models
+from svix.api.ingest_source import IngestSourceListOptions
 from python_base import URL, SdkTest, long_ago, method, model, plain
 from harness import suite
 from harness.client import Client
@@ -102,9 +103,9 @@ class Sources(SdkTest):
         self.assertEqual((patched["name"], patched["uid"], patched["metadata"]), ("Renamed", uid, {"k": "v"}))
         new = method(api, "upsert", "update")(f"new-{uuid.uuid4().hex}", source_in("svix", WHSEC))
         self.assertNotEqual(new.id, created.id)
-        first = api.list(sdk.IngestSourceListOptions(limit=1, order="descending"))
+        first = api.list(IngestSourceListOptions(limit=1, order="descending"))
         self.assertEqual([source.id for source in first.data], [new.id])
-        second = api.list(sdk.IngestSourceListOptions(limit=1, order="descending", iterator=first.iterator))
+        second = api.list(IngestSourceListOptions(limit=1, order="descending", iterator=first.iterator))
         self.assertEqual([source.id for source in second.data], [created.id])
         api.delete(new.id)
         with self.assertRaises(HttpError) as taken:

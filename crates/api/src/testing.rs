@@ -237,7 +237,10 @@ impl TestServer {
             request: ReceivedRequest {
                 method: "POST".to_owned(),
                 url: "https://hooks.example.com/in/…?team=core".to_owned(),
-                headers: vec![("X-GitHub-Event".to_owned(), Bytes::from_static(b"push")), ("Authorization".to_owned(), Bytes::from_static(b"Bearer x"))],
+                headers: vec![
+                    ("X-GitHub-Event".to_owned(), Bytes::from_static(b"push")),
+                    ("Authorization".to_owned(), Bytes::from_static(b"Bearer x")),
+                ],
                 body: ReceivedBody::Bytes(body),
                 peer: Some([192, 0, 2, 1].into()),
             },

@@ -19,10 +19,48 @@ const HTTP_POLL: &str = "http-poll";
 
 /// The types of Svix that are providers.
 const SVIX_NAMES: [&str; 42] = [
-    "generic-webhook", "adobe-sign", "airwallex", "beehiiv", "brex", "checkbook", "clerk", "docusign", "easypost", "github", "guesty", "hubspot",
-    "incident-io", "lithic", "merge", "meta", "nango", "nash", "open-ai", "openclaw", "orum-io", "panda-doc", "pleo", "port-io", "psi-fi", "render",
-    "replicate", "resend", "rutter", "safebase", "sardine", "segment", "shopify", "slack", "stripe", "stych", "svix", "tailscale", "telnyx", "vapi",
-    "veriff", "zoom",
+    "generic-webhook",
+    "adobe-sign",
+    "airwallex",
+    "beehiiv",
+    "brex",
+    "checkbook",
+    "clerk",
+    "docusign",
+    "easypost",
+    "github",
+    "guesty",
+    "hubspot",
+    "incident-io",
+    "lithic",
+    "merge",
+    "meta",
+    "nango",
+    "nash",
+    "open-ai",
+    "openclaw",
+    "orum-io",
+    "panda-doc",
+    "pleo",
+    "port-io",
+    "psi-fi",
+    "render",
+    "replicate",
+    "resend",
+    "rutter",
+    "safebase",
+    "sardine",
+    "segment",
+    "shopify",
+    "slack",
+    "stripe",
+    "stych",
+    "svix",
+    "tailscale",
+    "telnyx",
+    "vapi",
+    "veriff",
+    "zoom",
 ];
 /// Nobody publishes how it signs. To let its requests in unseen would be the opposite of what the type promises.
 const NOT_PUBLISHED: &str = "vgs";
@@ -125,7 +163,9 @@ fn unknown(type_name: &str) -> String {
                 know, take a type such as `generic_hmac` and describe it"
             .to_owned();
     }
-    format!("is no type that is known here: `{type_name}`; `{CRON}`, `{HTTP_POLL}` and the names that `GET /ingest/api/v1/provider` lists are")
+    format!(
+        "is no type that is known here: `{type_name}`; `{CRON}`, `{HTTP_POLL}` and the names that `GET /ingest/api/v1/provider` lists are"
+    )
 }
 
 fn cron(config: Value) -> Result<Cron, Mistake> {
@@ -151,8 +191,7 @@ fn withhold_headers(headers: &mut Value) {
 fn webhook(provider: &'static Provider, type_name: &str, config: Map<String, Value>) -> Result<SourceKind, Mistake> {
     let in_our_words = |Mistake { field, rule }| Mistake::new(word_of_field(provider, &field), rule);
     let settings: Settings = read(from_words(provider, config)).map_err(in_our_words)?;
-    Verifier::new(provider, &settings)
-        .map_err(|SettingsError { field, rule }| in_our_words(Mistake::new(field, rule)))?;
+    Verifier::new(provider, &settings).map_err(|SettingsError { field, rule }| in_our_words(Mistake::new(field, rule)))?;
     let settings = ProviderSettings(json!(settings).to_string());
     Ok(SourceKind::Webhook { type_name: type_name.to_owned(), settings })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use hookpost_domain::id::ReceiptKind;
-use hookpost_domain::receipt::{ReceivedBody, Receipt, Rejection, Verdict, VerdictKind};
+use hookpost_domain::receipt::{Receipt, ReceivedBody, Rejection, Verdict, VerdictKind};
 use hookpost_store::Order;
 use hookpost_store::history::ReceiptFilter;
 use schemars::JsonSchema;

@@ -11,7 +11,7 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookpost_domain::id::ReceiptKind;
-use hookpost_domain::receipt::{ReceivedBody, Receipt, Rejection, Verdict, VerdictKind};
+use hookpost_domain::receipt::{Receipt, ReceivedBody, Rejection, Verdict, VerdictKind};
 use hookpost_domain::{Invalid, Source};
 use hookpost_store::history::ReceiptFilter;
 use schemars::JsonSchema;
@@ -281,7 +281,7 @@ impl ReceiptOut {
             source_id: api.public(receipt.source),
             received_at: Time(receipt.received_at),
             method: receipt.request.method.clone(),
-            url: withheld.from_text(&receipt.request.url),
+            url: withheld.without_secrets(&receipt.request.url),
             peer: receipt.request.peer.map(|address| address.to_string()),
             verdict: receipt.verdict.kind().into(),
             unverified: receipt.unverified.is_some(),

@@ -114,7 +114,12 @@ fn just_before(since: Timestamp) -> ReceiptId {
     ReceiptId::from_row(RowId::from_raw(first.raw().saturating_sub(1)))
 }
 
-async fn replay_for_a_while(api: &Api, source: &Arc<Source>, filter: ReceiptFilter, after: ReceiptId) -> Result<ReplayReceiptsOut, Problem> {
+async fn replay_for_a_while(
+    api: &Api,
+    source: &Arc<Source>,
+    filter: ReceiptFilter,
+    after: ReceiptId,
+) -> Result<ReplayReceiptsOut, Problem> {
     let started_at = api.now();
     let mut out = ReplayReceiptsOut::default();
     let mut after = after;

@@ -143,7 +143,7 @@ impl JsonSchema for Rules {
                     "description": "Networks that may call, as `192.0.2.0/24`. Empty: all."
                 },
                 "eventType": optional(extraction.clone(), "Where the event type is taken from; left out: where the provider says it."),
-                "channels": { "type": "array", "items": extraction.clone(), "description": "The channels that messages get." },
+                "channels": { "type": "array", "items": extraction, "description": "The channels that messages get." },
                 "orderingKey": optional(extraction.clone(), "What messages are about: those with equal keys belong in order."),
                 "forwardHeaders": {
                     "type": "array", "items": { "type": "string" },

@@ -18,7 +18,8 @@ async fn what_belongs_to_one_is_not_there_for_another() {
         server.call("POST", &format!("/app/acme/endpoint/{endpoint}/recover"), json!({ "since": "2026-01-01T00:00:00Z" })).await.id();
 
     let source = server.source(json!({ "uid": "door" })).await["id"].as_str().unwrap().to_owned();
-    let of_source = server.call("POST", &format!("/ingest/api/v1/source/{source}/endpoint"), json!({ "url": "https://example.com" })).await.id();
+    let of_source =
+        server.call("POST", &format!("/ingest/api/v1/source/{source}/endpoint"), json!({ "url": "https://example.com" })).await.id();
     let receipt = server.receipt(&source, "rejected").await;
 
     // Every path of the description, with what exists for the other.

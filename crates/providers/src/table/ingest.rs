@@ -16,7 +16,7 @@ pub(super) const ADOBE_SIGN: Provider = Provider {
     name: "adobe_sign",
     display_name: "Adobe Acrobat Sign",
     documentation: "https://helpx.adobe.com/sign/developer/webhook/overview.html",
-    schemes: &[Scheme::new("client-id", Rule::Token(Token::Header("X-AdobeSign-ClientId"))).event("$.webhookNotificationId", "$.event")],
+    schemes: &[Scheme::new("token", Rule::Token(Token::Header("X-AdobeSign-ClientId"))).event("$.webhookNotificationId", "$.event")],
     ritual: Ritual::AdobeSign,
 };
 
@@ -174,7 +174,7 @@ pub(super) const VAPI: Provider = Provider {
     documentation: "https://docs.vapi.ai/server-url/server-authentication",
     schemes: &[
         Scheme::new("sha256", Rule::Signed(Signed::hmac(Sha256, "header:x-vapi-signature", HexLower))).event("", "$.message.type"),
-        Scheme::new("secret", Rule::Token(Token::Header("x-vapi-secret"))).event("", "$.message.type"),
+        Scheme::new("token", Rule::Token(Token::Header("x-vapi-secret"))).event("", "$.message.type"),
     ],
     ritual: Ritual::None,
 };
@@ -191,7 +191,7 @@ pub(super) const VERIFF: Provider = Provider {
 /// They send by way of Svix, or as Standard Webhooks define it; the headers of both are read.
 const fn by_svix(name: &'static str, display_name: &'static str, documentation: &'static str) -> Provider {
     const SCHEMES: &[Scheme] =
-        &[Scheme::new("v1", Rule::Standard(Standard::V1(SecretForm::Whsec))).event("signed-id", "$.type | $.event_type | $.eventType")];
+        &[Scheme::new("svix", Rule::Standard(Standard::V1(SecretForm::Whsec))).event("signed-id", "$.type | $.event_type | $.eventType")];
     Provider { name, display_name, documentation, schemes: SCHEMES, ritual: Ritual::None }
 }
 

@@ -32,7 +32,7 @@ impl Withheld {
     }
 
     /// With every live secret taken out, as it is and as a URL writes it.
-    pub(crate) fn from_text(&self, text: &str) -> String {
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| {
             let encoded = percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC).to_string();
             text.replace(secret, WITHHELD).replace(&encoded, WITHHELD)

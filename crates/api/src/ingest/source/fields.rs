@@ -43,7 +43,7 @@ impl IngestSourceIn {
     pub(super) fn parse(self, old: Option<&Source>) -> Result<NewSource, Problem> {
         let mut wrong = Wrong::in_body();
         let name = wrong.check("name", name(self.name));
-        let uid = wrong.optional("uid", self.uid, uid);
+        let uid = wrong.optional("uid", self.uid.as_deref(), uid);
         let metadata = wrong.optional("metadata", self.metadata, v1::metadata).unwrap_or_default();
         let kind = kind::parse(&mut wrong, &self.r#type, self.config.unwrap_or_default());
         let rules = self.rules.map(|rules| rules.parse(&mut wrong, old.map(|source| &source.rules)));
@@ -63,7 +63,7 @@ impl IngestSourcePatch {
         };
         let change = SourceChange {
             name: wrong.optional("name", self.name, name),
-            uid: self.uid.map(|given| wrong.optional("uid", given, uid)),
+            uid: self.uid.map(|given| wrong.optional("uid", given.as_deref(), uid)),
             metadata: wrong.optional("metadata", self.metadata, v1::metadata),
             kind,
             rules: self.rules.map(|rules| rules.parse(&mut wrong, Some(&old.rules))),
@@ -152,8 +152,8 @@ fn name(name: String) -> Result<String, Invalid> {
 }
 
 /// Narrower than other uids, as published: it may have no dot.
-fn uid(text: String) -> Result<Uid, Invalid> {
-    let uid = v1::uid::<SourceIdKind>(&text)?;
+fn uid(text: &str) -> Result<Uid, Invalid> {
+    let uid = v1::uid::<SourceIdKind>(text)?;
     if text.len() > UID_CHARS_MAX {
         return Err(Invalid::new(format!("must be 1 to {UID_CHARS_MAX} characters long")));
     }

@@ -64,7 +64,8 @@ async fn the_secret_itself_is_never_shown() {
     let id = server
         .receipt_with(source["id"].as_str().unwrap(), "rejected", |receipt| {
             receipt.request.url = "https://hooks.example.com/in/…?key=token%20of%20the%20hook%2B1&a=b".to_owned();
-            receipt.request.headers = vec![("X-Gitlab-Token".to_owned(), Bytes::from(secret)), ("X-Gitlab-Event".to_owned(), "Push Hook".into())];
+            receipt.request.headers =
+                vec![("X-Gitlab-Token".to_owned(), Bytes::from(secret)), ("X-Gitlab-Event".to_owned(), "Push Hook".into())];
         })
         .await;
     for path in ["receipt".to_owned(), format!("receipt/{id}"), "log".to_owned()] {

@@ -76,7 +76,8 @@ async fn all_of_a_reason_are_replayed_in_order_and_once() {
     let source = source["id"].as_str().unwrap();
     let before = server.receipt_with(source, "rejected", push("right one", 0)).await;
     server.after(Duration::from_secs(60)).await;
-    let since = server.call("GET", &format!("{}/receipt/{before}", at("door")), None).await.json()["receivedAt"].as_str().unwrap().to_owned();
+    let since =
+        server.call("GET", &format!("{}/receipt/{before}", at("door")), None).await.json()["receivedAt"].as_str().unwrap().to_owned();
     let since = since.replace(":05.", ":35.");
     for n in 1..=60 {
         server.receipt_with(source, "rejected", push(if n == 7 { "another" } else { "right one" }, n)).await;

@@ -18,12 +18,44 @@ xwIDAQAB\n\
 -----END PUBLIC KEY-----";
 
 const OF_SVIX: [&str; 17] = [
-    "beehiiv", "brex", "clerk", "guesty", "incident-io", "lithic", "nash", "psi-fi", "pleo", "replicate", "resend", "safebase", "sardine", "stych",
-    "svix", "open-ai", "render",
+    "beehiiv",
+    "brex",
+    "clerk",
+    "guesty",
+    "incident-io",
+    "lithic",
+    "nash",
+    "psi-fi",
+    "pleo",
+    "replicate",
+    "resend",
+    "safebase",
+    "sardine",
+    "stych",
+    "svix",
+    "open-ai",
+    "render",
 ];
 const WITH_A_SECRET: [&str; 19] = [
-    "airwallex", "checkbook", "docusign", "easypost", "github", "hubspot", "merge", "nango", "openclaw", "panda-doc", "port-io", "rutter", "segment",
-    "shopify", "slack", "stripe", "vapi", "veriff", "zoom",
+    "airwallex",
+    "checkbook",
+    "docusign",
+    "easypost",
+    "github",
+    "hubspot",
+    "merge",
+    "nango",
+    "openclaw",
+    "panda-doc",
+    "port-io",
+    "rutter",
+    "segment",
+    "shopify",
+    "slack",
+    "stripe",
+    "vapi",
+    "veriff",
+    "zoom",
 ];
 
 fn types_of_svix() -> Vec<(&'static str, Value, Value)> {
