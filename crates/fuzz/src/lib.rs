@@ -18,8 +18,11 @@ pub use edit::edited;
 pub use shaping::{encoding, json_path, multipart, template};
 pub use vectors::{Vector, vectors};
 
+/// What is tried on any bytes.
+pub type Target = fn(&[u8]);
+
 /// By the names of the targets in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("request", request),
     ("header", header),
     ("form", form),
