@@ -101,7 +101,7 @@ async fn rules_that_break_rules() {
 #[tokio::test(start_paused = true)]
 async fn changes_that_break_rules_change_nothing() {
     let server = TestServer::start();
-    let before = server.source("uid", "door").await;
+    let before = server.source(json!({ "uid": "door" })).await;
     server.source(json!({ "uid": "other" })).await;
     let app = server.app().await;
     let mut lines = Vec::new();
@@ -125,7 +125,7 @@ async fn changes_that_break_rules_change_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_uid_is_taken_once() {
     let server = TestServer::start();
-    server.source("uid", "door").await;
+    server.source(json!({ "uid": "door" })).await;
     let again = server.call("POST", SOURCES, source("uid", "door")).await;
     assert_eq!(again.summary(), "409 conflict");
     // The application that would have been made for it is not left behind.
