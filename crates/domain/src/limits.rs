@@ -91,6 +91,53 @@ pub const DIAGNOSIS_SOURCES_MAX: usize = 50;
 /// Receipts that one step of a replay of many takes up.
 pub const RECEIPTS_REPLAYED_AT_ONCE_MAX: usize = 100;
 pub const RECEIPT_RETENTION_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Of what a user says, not of what a provider sends.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
+
+/// Longest wait between two looks of a source that asks.
+pub const PULL_EVERY_S_MAX: u32 = 7 * 24 * 3600;
+/// Sources that are asked, or fire, at the same moment; the others wait for their turn.
+pub const PULLS_AT_ONCE_MAX: usize = 32;
+/// For one request of a pull source, from the name to the end of the answer.
+pub const PULL_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// A larger answer is an error: cut JSON is none.
+pub const PULL_ANSWER_BYTES_MAX: usize = 4 << 20;
+/// After failures in a row, unless the source itself waits longer, or the address asks for more.
+pub const PULL_BACK_OFF_MAX: Duration = Duration::from_secs(3600);
+/// How long an address can make us wait by `Retry-After` and its like.
+pub const PULL_RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Between two receipts of failures of one source, so that an address that is gone does not fill the disk.
+pub const PULL_FAILURE_RECEIPT_EVERY: Duration = Duration::from_secs(3600);
+/// Messages that are written down at the same time for one source.
+pub const PULL_ITEMS_AT_ONCE_MAX: usize = 64;
+
+pub const CRON_SCHEDULE_BYTES_MAX: usize = 256;
+/// Times of a schedule that passed within this are made up for one by one; it is how late a busy server may be.
+pub const CRON_CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
+/// The last time that passed while the server was down is made up for within this.
+pub const CRON_MADE_UP_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+pub const POLL_EVERY_S_MIN: u32 = 1;
+/// URL, or body, before and after the templates.
+pub const POLL_REQUEST_BYTES_MAX: usize = 16 << 10;
+pub const POLL_PAGES_DEFAULT: u16 = 10;
+pub const POLL_PAGES_MAX: u16 = 100;
+pub const POLL_CURSOR_BYTES_MAX: usize = 4096;
+/// In one answer.
+pub const POLL_ITEMS_MAX: usize = 10_000;
+/// Items of the last pages that are known without asking the store: eight bytes each.
+pub const POLL_ITEMS_REMEMBERED_MAX: usize = 20_000;
+
+pub const BACK_FILL_EVERY_S_MIN: u32 = 10;
+pub const BACK_FILL_EVERY_S_DEFAULT: u32 = 600;
+pub const BACK_FILL_LOOK_BACK_DAYS_DEFAULT: u16 = 3;
+pub const BACK_FILL_LOOK_BACK_DAYS_MAX: u16 = 30;
+pub const BACK_FILL_SETTLE_S_DEFAULT: u32 = 300;
+pub const BACK_FILL_SETTLE_S_MAX: u32 = 24 * 3600;
+/// Pages of the provider's list in one look; the next look goes on where this one stopped.
+pub const BACK_FILL_PAGES_MAX: usize = 50;
+/// Events that are fetched one by one in one look.
+pub const BACK_FILL_DETAILS_MAX: usize = 500;
 
 pub const RETRY_STEPS_MAX: usize = 64;
 pub const RETRY_SPAN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -113,6 +160,8 @@ pub const PAYLOAD_RETENTION_DEFAULT: Duration = Duration::from_secs(90 * 24 * 36
 const _: () = assert!(RESPONSE_BODY_BYTES_KEPT <= RESPONSE_BODY_BYTES_READ_MAX);
 const _: () = assert!(LANE_CONCURRENCY_DEFAULT <= IDLE_CONNECTIONS_PER_HOST_MAX && IDLE_CONNECTIONS_PER_HOST_MAX <= IDLE_CONNECTIONS_MAX);
 const _: () = assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
+const _: () = assert!(POLL_PAGES_DEFAULT <= POLL_PAGES_MAX && POLL_CURSOR_BYTES_MAX <= POLL_REQUEST_BYTES_MAX);
+const _: () = assert!(BACK_FILL_LOOK_BACK_DAYS_MAX as u64 * 24 * 3600 <= DEDUPLICATION_WINDOW_MAX.as_secs());
 const _: () = assert!(SECRET_BYTES_MIN <= SECRET_BYTES_GENERATED && SECRET_BYTES_GENERATED <= SECRET_BYTES_MAX);
 const _: () =
     assert!(REQUEST_BODY_BYTES_MAX <= SOURCE_BODY_BYTES_DECODED_MAX && REQUEST_BODY_BYTES_MAX * 4 <= SOURCE_BODY_BYTES_IN_MEMORY_MAX);

@@ -1,5 +1,7 @@
 //! One request that arrived at a source: what came, what was made of it and why. Kept also when it was turned away.
 
+mod origin;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{MessageId, ReceiptId, SourceId};
 use crate::time::Timestamp;
+
+pub use origin::Origin;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {

@@ -3,6 +3,12 @@
 //! How a provider signs is not said here: a source names its provider and keeps what that provider's scheme needs
 //! as the text of a JSON object, which `hookpost-providers` reads.
 
+mod back_fill;
+mod cron;
+mod mistake;
+mod poll;
+mod secret;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,6 +20,12 @@ use crate::application::Metadata;
 use crate::id::{ApplicationId, SourceId};
 use crate::name::Uid;
 use crate::time::Timestamp;
+
+pub use back_fill::{BackFill, BackFillTarget};
+pub use cron::{Cron, CronSchedule, CronStep};
+pub use mistake::Mistake;
+pub use poll::{BasicAuth, CursorPlace, HeaderAuth, NextPage, Poll, PollAuth, PollCursor, PollMethod};
+pub use secret::ApiSecret;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -90,44 +102,6 @@ impl SourceTokens {
 
     pub fn opens(&self, token: &str, now: Timestamp) -> bool {
         self.current.0 == token || self.old.iter().any(|(old, until)| old.0 == token && now < *until)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cron {
-    pub schedule: String,
-    pub payload: String,
-    pub content_type: Option<String>,
-}
-
-/// Asks an address for new items again and again. Its URL, headers and body can hold secrets: only their presence is printed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Poll {
-    /// A template; knows `cursor`.
-    pub url: String,
-    #[serde(default)]
-    pub method: Option<String>,
-    #[serde(default)]
-    pub headers: Vec<(String, String)>,
-    #[serde(default)]
-    pub body: Option<String>,
-    /// Seconds between two polls; the moment within is spread.
-    pub every_s: u32,
-    /// JSON path of the array of items; the whole answer where absent.
-    #[serde(default)]
-    pub items: Option<String>,
-    /// JSON path, within an item, of what tells it from the others.
-    #[serde(default)]
-    pub item_id: Option<String>,
-    /// JSON path of the next cursor within the answer.
-    #[serde(default)]
-    pub cursor: Option<String>,
-}
-
-impl std::fmt::Debug for Poll {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Poll").field("every_s", &self.every_s).finish_non_exhaustive()
     }
 }
 
@@ -221,27 +195,6 @@ pub struct CustomAnswer {
     pub headers: Vec<(String, String)>,
     /// A template.
     pub body: Option<String>,
-}
-
-/// How the provider's own list of events is asked, to find those that never arrived.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BackFill {
-    /// The key of the provider's API.
-    pub api_key: String,
-    /// What the provider names the thing whose events are listed: `owner/repo/hooks/1` with GitHub; nothing with Stripe.
-    #[serde(default)]
-    pub resource: Option<String>,
-    /// Another address than the provider's own.
-    #[serde(default)]
-    pub base_url: Option<String>,
-    pub every_s: u32,
-}
-
-impl std::fmt::Debug for BackFill {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BackFill").field("resource", &self.resource).field("every_s", &self.every_s).finish_non_exhaustive()
-    }
 }
 
 impl SourceRules {
