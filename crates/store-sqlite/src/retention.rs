@@ -71,14 +71,16 @@ fn forget_piece(
         || receipts == limits::FORGOTTEN_AT_ONCE_MAX
         || answers == SWEPT_ROWS_MAX as usize;
     let forgotten = Forgotten { messages: messages.len() as u64, payloads: payloads.count, receipts: receipts as u64, more };
-    Ok(Written::and(forgotten, move |shared| {
+    // At once, for what is written of the tail in the same commit.
+    let counted_before = context.shared.counted_from.fetch_max(counted_from, Ordering::Relaxed);
+    let written = Written::and(forgotten, move |shared| {
         let mut leases = shared.leases.lock();
         messages.iter().for_each(|message| leases.forget_message(*message));
         drop(leases);
         shared.keys.lock().swept(&keys);
-        shared.counted_from.fetch_max(counted_from, Ordering::Relaxed);
         shared.catalog.revocations.write().retain(|_, (_, forget_at)| *forget_at > now);
-    }))
+    });
+    Ok(Written { undo: Some(Box::new(move |shared| shared.counted_from.store(counted_before, Ordering::Relaxed))), ..written })
 }
 
 /// From when on things are kept; what is of that very moment goes.

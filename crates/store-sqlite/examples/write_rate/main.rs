@@ -1,7 +1,8 @@
 //! How fast the store is, and what the writer's thread costs per message: `cargo run --release -p hookpost-store-sqlite --example write_rate`.
 //!
 //! Producers in a closed loop accept messages, an engine that delivers in no time records them; everything is durable before it is answered.
-//! Options: `--messages N`, `--in-flight N`, `--payload BYTES`, `--endpoints N` (per message), `--applications N`, `--keys` (idempotency keys), `--backlog` (accept
+//! Options: `--messages N`, `--in-flight N`, `--payload BYTES`, `--endpoints N` (per message), `--applications N`, `--keys` (idempotency keys), `--receive`
+//! (as requests at a source, each an event of its own), `--sources N`, `--rejected` (which only leave receipts), `--backlog` (accept
 //! everything first, then claim and record it), `--forget` (in the end forget the keys, as if it were twelve hours later).
 
 use std::sync::Arc;
@@ -12,17 +13,18 @@ use bytes::Bytes;
 use hookpost_domain::delivery::{ResponseBody, ResponseRecord, Transition};
 use hookpost_domain::endpoint::Disabled;
 use hookpost_domain::message::{PayloadType, Routing};
+use hookpost_domain::receipt::{ReceiptTiming, ReceivedBody, ReceivedRequest, Rejection, Verdict};
 use hookpost_domain::secret::EndpointSecrets;
 use hookpost_domain::{
     Application, ApplicationId, Attempt, AttemptOutcome, DeliveryState, Endpoint, EndpointId, Entropy, EventTypeName, MessageContent,
-    OrgId, Progress, SigningSecret, Timestamp, limits,
+    OrgId, Progress, SigningSecret, SourceId, Timestamp, limits,
 };
 use hookpost_store::history::{MessageFilter, RetentionPolicy};
 use hookpost_store::queue::ClaimRequest;
 use hookpost_store::vault::Vault;
 use hookpost_store::{
-    Catalog as _, CommitFacts, CommitObserver, History as _, IdempotencyKey, Intake as _, LeasedDelivery, NewMessage, Order, PageRequest,
-    Queue as _, Record, Store as _,
+    Catalog as _, CommitFacts, CommitObserver, History as _, IdempotencyKey, Intake as _, LeasedDelivery, NewMessage, NewReceipt,
+    NewReceiptOutcome, Once, Order, PageRequest, Queue as _, Record, Store as _,
 };
 use hookpost_store_sqlite::{SqliteOptions, SqliteStore};
 use tokio::task::JoinSet;
@@ -108,6 +110,47 @@ fn record_of(leased: &LeasedDelivery, time: Timestamp) -> Record {
     }
 }
 
+/// As a provider sends it: a dozen headers, of which two hold signatures.
+fn receipt_of(source: SourceId, message: NewMessage, event: [u8; 16], rejected: bool, time: Timestamp) -> NewReceipt {
+    let header = |name: &str, value: &'static str| (name.to_owned(), Bytes::from_static(value.as_bytes()));
+    let payload = message.content.payload.clone().unwrap_or_default();
+    let (body, outcome) = if rejected {
+        let rejection = Rejection { code: "bad_signature".into(), detail: "The signature does not fit.".into(), hint: None };
+        (ReceivedBody::Bytes(payload), NewReceiptOutcome::Settled(Verdict::Rejected(rejection)))
+    } else {
+        let once = Some(Once { key: IdempotencyKey(event), window: Duration::from_secs(7 * 86_400) });
+        (ReceivedBody::InMessage, NewReceiptOutcome::Message { message, once })
+    };
+    NewReceipt {
+        source,
+        received_at: time,
+        request: ReceivedRequest {
+            method: "POST".into(),
+            url: "https://hooks.example.com/in/".into(),
+            headers: vec![
+                header("Host", "hooks.example.com"),
+                header("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)"),
+                header("Content-Type", "application/json; charset=utf-8"),
+                header("Content-Length", "1024"),
+                header("Accept", "*/*; q=0.5, application/xml"),
+                header("Cache-Control", "no-cache"),
+                header("X-Forwarded-For", "192.0.2.17"),
+                header("X-Forwarded-Proto", "https"),
+                header("Accept-Encoding", "gzip"),
+                header("Stripe-Signature", "t=1767323045,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd"),
+            ],
+            body,
+            peer: Some([192, 0, 2, 17].into()),
+        },
+        status_code: if rejected { 401 } else { 200 },
+        timing: ReceiptTiming::default(),
+        event_id: Some("evt_1NG8Du2eZvKYlo2CUI79vXWy".into()),
+        event_type: Some("invoice.paid".into()),
+        replay_of: None,
+        outcome,
+    }
+}
+
 async fn make_applications(store: &SqliteStore, applications: usize, endpoints: usize) -> Vec<(ApplicationId, Vec<EndpointId>)> {
     let mut made = Vec::new();
     for _ in 0..applications {
@@ -165,6 +208,7 @@ async fn measure() {
     let endpoints = option("--endpoints", 1);
     let backlog = flag("--backlog");
     let with_keys = flag("--keys");
+    let (receives, rejects) = (flag("--receive") || flag("--rejected"), flag("--rejected"));
     let payload = Bytes::from(vec![b'x'; option("--payload", 1024)]);
 
     let directory = tempfile::tempdir_in(".").expect("a directory");
@@ -180,6 +224,7 @@ async fn measure() {
     };
     let store = SqliteStore::open(options).expect("a store");
     let targets = Arc::new(make_applications(&store, option("--applications", 1), endpoints).await);
+    let sources: Arc<Vec<SourceId>> = Arc::new((0..option("--sources", 1)).map(|_| SourceId::from_row(store.new_row_id(now()))).collect());
 
     let started = instant();
     let writer_before = cpu_seconds("store-write");
@@ -189,6 +234,7 @@ async fn measure() {
     for _ in 0..in_flight {
         let (store, next, targets, payload, slowest_us) =
             (store.clone(), next.clone(), targets.clone(), payload.clone(), slowest_us.clone());
+        let sources = sources.clone();
         producers.spawn(async move {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -214,7 +260,13 @@ async fn measure() {
                 let mixed = (number as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
                 let idempotency_key = with_keys.then_some(IdempotencyKey(mixed.to_be_bytes()));
                 let asked = instant();
-                store.accept(NewMessage { application: *application, content, idempotency_key }, time).await.expect("accepted");
+                let message = NewMessage { application: *application, content, idempotency_key };
+                if receives {
+                    let new = receipt_of(sources[number % sources.len()], message, mixed.to_be_bytes(), rejects, time);
+                    store.receive(new, time).await.expect("received");
+                } else {
+                    store.accept(message, time).await.expect("accepted");
+                }
                 slowest_us.fetch_max(asked.elapsed().as_micros() as u64, Ordering::Relaxed);
             }
         });
@@ -252,7 +304,7 @@ async fn measure() {
         println!("drained {recorded} in {seconds:.2} s: {:.0}/s", recorded as f64 / seconds);
         print_memory();
     } else {
-        while recorded < messages * endpoints {
+        while !rejects && recorded < messages * endpoints {
             let mut records: Vec<Record> = Vec::new();
             let time = now();
             let mut group = groups.recv().await;
@@ -287,7 +339,7 @@ async fn measure() {
     );
     let list = instant();
     let application = targets[0].0;
-    for _ in 0..100 {
+    for _ in 0..if rejects { 0 } else { 100 } {
         let page = store.messages(application, MessageFilter::default(), PageRequest::first(50, Order::Descending)).await.expect("a page");
         assert_eq!(page.items.len(), 50);
     }
