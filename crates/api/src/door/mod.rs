@@ -4,7 +4,7 @@
 //! request waits for more than it brings itself: what takes time happens after the answer. Who may knock is said by the token and by what the
 //! provider signs, never by our own keys and tokens.
 
-pub(crate) mod answer;
+mod answer;
 mod arrival;
 mod body;
 mod diagnosis;
