@@ -84,15 +84,43 @@ HEAD    /health                                                     204       -
 GET     /health/ping                                                204       -
 HEAD    /health/ping                                                204       -
 GET     /openapi.json                                               200       Object
+
+GET     /ingest/api/v1/source                                       200       [IngestSourceOut]
+POST    /ingest/api/v1/source                                       201       IngestSourceOut
+GET     /ingest/api/v1/source/{src}                                 200       IngestSourceOut
+PUT     /ingest/api/v1/source/{src}                                 200,201   IngestSourceOut
+PATCH   /ingest/api/v1/source/{src}                                 200       IngestSourceOut
+DELETE  /ingest/api/v1/source/{src}                                 204       -
+POST    /ingest/api/v1/source/{src}/token/rotate                    200       RotateTokenOut
+POST    /ingest/api/v1/source/{src}/dashboard                       200       AppPortalAccessOut
+GET     /ingest/api/v1/source/{src}/log                             200       [IngestLogOut]
+GET     /ingest/api/v1/source/{src}/endpoint                        200       [IngestEndpointOut]
+POST    /ingest/api/v1/source/{src}/endpoint                        201       IngestEndpointOut
+GET     /ingest/api/v1/source/{src}/endpoint/{ep}                   200       IngestEndpointOut
+PUT     /ingest/api/v1/source/{src}/endpoint/{ep}                   200,201   IngestEndpointOut
+DELETE  /ingest/api/v1/source/{src}/endpoint/{ep}                   204       -
+GET     /ingest/api/v1/source/{src}/endpoint/{ep}/headers           200       EndpointHeadersOut
+PUT     /ingest/api/v1/source/{src}/endpoint/{ep}/headers           204       -
+GET     /ingest/api/v1/source/{src}/endpoint/{ep}/secret            200       EndpointSecretOut
+POST    /ingest/api/v1/source/{src}/endpoint/{ep}/secret/rotate     204       -
+GET     /ingest/api/v1/source/{src}/endpoint/{ep}/transformation    200       TransformationOut
+PATCH   /ingest/api/v1/source/{src}/endpoint/{ep}/transformation    204       -
+GET     /ingest/api/v1/source/{src}/receipt                         200       [ReceiptOut]
+GET     /ingest/api/v1/source/{src}/receipt/counts                  200       ReceiptCountsOut
+POST    /ingest/api/v1/source/{src}/receipt/replay                  200       ReplayReceiptsOut
+GET     /ingest/api/v1/source/{src}/receipt/{rcpt}                  200       ReceiptOut
+POST    /ingest/api/v1/source/{src}/receipt/{rcpt}/replay           200       ReceiptOut
+GET     /ingest/api/v1/provider                                     200       [ProviderOut]
 """
 
 
 def _read(line: str) -> Operation:
     method, path, statuses, shape = line.split()
-    return Operation(method, "/api/v1" + path, tuple(map(int, statuses.split(","))), shape)
+    below = "" if path.startswith("/ingest/") else "/api/v1"
+    return Operation(method, below + path, tuple(map(int, statuses.split(","))), shape)
 
 
-OPERATIONS = [_read(line) for line in _TABLE.strip().splitlines()]
+OPERATIONS = [_read(line) for line in _TABLE.splitlines() if line]
 
 
 def operation_of(method: str, path: str) -> Operation | None:

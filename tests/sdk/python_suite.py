@@ -6,94 +6,24 @@ recorder; here it is about what the operations do, and that the SDK understands 
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
 import sys
 import unittest
 import urllib.parse
 import uuid
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import standardwebhooks  # noqa: E402
-import svix.api as sdk  # noqa: E402
-import svix.models as models  # noqa: E402
-from harness import suite  # noqa: E402
-from harness.client import Answer, Client  # noqa: E402
-from harness.receiver import Receiver, always, first_fail  # noqa: E402
-from svix import Svix  # noqa: E402
-from svix import Webhook as SvixWebhook  # noqa: E402
-from svix.api.errors.http_error import HttpError  # noqa: E402
-from svix.api.errors.http_validation_error import HTTPValidationError  # noqa: E402
-
-URL = os.environ["HOOKPOST_TEST_URL"]
-TOKEN = os.environ["HOOKPOST_TEST_TOKEN"]
-VERSION = importlib.metadata.version("svix")
-V1 = VERSION.startswith("1.")
-
-
-def model(*names: str) -> Any:
-    """The model under the name that this version has for it."""
-    return next(getattr(models, name) for name in names if hasattr(models, name))
-
-
-def method(resource: Any, *names: str) -> Any:
-    return next(getattr(resource, name) for name in names if hasattr(resource, name))
-
-
-def event_types(names: list[str]) -> dict[str, list[str]]:
-    return {"filter_types" if V1 else "event_types": names}
-
-
-def plain(http_method: str, path: str, body: Any = None, token: str = TOKEN, **options: Any) -> Answer:
-    """A call as the SDKs make it, for what they have no method for."""
-    headers = {"user-agent": f"svix-libs/{VERSION}/python", "svix-req-id": "1"}
-    if http_method == "POST":
-        headers["idempotency-key"] = f"auto_{uuid.uuid4()}"
-    return Client(URL, token).request(http_method, path, body, headers=headers, **options)
-
-
-def long_ago() -> datetime:
-    return datetime.now(timezone.utc) - timedelta(days=1)
-
-
-class SdkTest(unittest.TestCase):
-    svix: Any
-    receiver: Receiver
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.svix = Svix(TOKEN, sdk.SvixOptions(server_url=URL))
-        cls.receiver = Receiver()
-        cls.addClassCleanup(cls.receiver.close)
-
-    def setUp(self) -> None:
-        self.app = self.svix.application.create(models.ApplicationIn(name=self.id(), uid=f"uid-{uuid.uuid4().hex}"))
-        self.path = f"/{self.id()}"
-
-    def endpoint(self, plan: Any = None, path: str | None = None, **options: Any) -> Any:
-        url = self.receiver.url(path or self.path, plan or always(200))
-        return self.svix.endpoint.create(self.app.id, models.EndpointIn(url=url, **options))
-
-    def send(self, payload: dict[str, Any] | None = None, **options: Any) -> Any:
-        message = models.MessageIn(event_type="user.signup", payload=payload or {"a": 1}, **options)
-        # From version 2 on the libraries ask for no content unless they are told to.
-        return self.svix.message.create(self.app.id, message, sdk.MessageCreateOptions(with_content=True))
-
-    def attempts(self, message: Any, count: int) -> list[Any]:
-        options = sdk.MessageAttemptListByMsgOptions(with_content=True)
-        return suite.eventually(
-            lambda: self.svix.message_attempt.list_by_msg(self.app.id, message.id, options).data,
-            lambda found: len(found) >= count,
-            what=f"{count} attempts",
-        )
-
-    def finished(self, task_id: str) -> Any:
-        return suite.eventually(lambda: self.svix.background_task.get(task_id), lambda task: task.status != "running", what="the task's end")
+import python_ingest
+import standardwebhooks
+import svix.api as sdk
+import svix.models as models
+from python_base import URL, V1, VERSION, SdkTest, event_types, long_ago, method, model, plain
+from harness import suite  # python_base makes it known.
+from harness.receiver import always, first_fail
+from svix import Svix
+from svix import Webhook as SvixWebhook
+from svix.api.errors.http_error import HttpError
+from svix.api.errors.http_validation_error import HTTPValidationError
 
 
 class Applications(SdkTest):
@@ -396,4 +326,5 @@ class Health(SdkTest):
 
 
 if __name__ == "__main__":
-    sys.exit(suite.run(unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__]), f"python svix {VERSION}"))
+    tests = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromModule(module) for module in (sys.modules[__name__], python_ingest))
+    sys.exit(suite.run(tests, f"python svix {VERSION}"))

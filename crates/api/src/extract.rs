@@ -211,7 +211,7 @@ fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], is_object: bool) -> FieldErr
 }
 
 /// What serde says of a value, in words that do not come from Rust.
-fn in_plain_words(text: &str) -> String {
+pub(crate) fn in_plain_words(text: &str) -> String {
     // The place in the body is said by `loc`.
     let text = text.find(" at line ").map_or(text, |at| &text[..at]);
     let described = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));

@@ -1,7 +1,7 @@
 //! The HTTP API: one route table, one way to write a handler.
 //!
-//! [`router`] makes everything that a server answers: the management API under `/api/v1`, the doors of sources under `/in`, the description, a readable
-//! page at `/docs`, health and `/metrics`. A handler is five moves: extract, parse, call, map, answer; `v1/mod.rs` shows how to add one.
+//! [`router`] makes everything that a server answers: the management API under `/api/v1` and `/ingest/api/v1`, the doors of sources under `/in`, the
+//! description, a readable page at `/docs`, health and `/metrics`. A handler is five moves: extract, parse, call, map, answer; `v1/mod.rs` shows how to add one.
 //!
 //! Nothing here decides what happens to messages: that is `hookpost-domain`'s, kept by the store and carried out by the engine. No error leaves
 //! as anything but JSON, and none of the crate's answers carries a secret that was not asked for.
@@ -12,6 +12,7 @@ mod door;
 mod extract;
 mod front;
 mod idempotency;
+mod ingest;
 mod metrics;
 mod openapi;
 mod page;

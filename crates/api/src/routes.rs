@@ -15,6 +15,7 @@ use http::StatusCode;
 use prometheus_client::registry::Registry;
 
 use crate::extract::json_response;
+use crate::ingest;
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::v1::{api_key, application, attempt, authentication, background_task, endpoint, event_type, health, message, why};
@@ -24,7 +25,7 @@ use Method::{Delete, Get, Patch, Post, Put};
 
 #[rustfmt::skip] // One line per operation reads best.
 fn table(target: Target) -> Table {
-    Table::new("/api/v1", target)
+    Table::new(target).below("/api/v1")
         .about("Application", "One customer of yours, or one internal system: owns endpoints and messages.")
         .row(Get,    "/app",          "v1.application.list",   "List the applications",                         application::list)
         .row(Post,   "/app",          "v1.application.create", "Create an application",                         application::create)
@@ -106,6 +107,41 @@ fn table(target: Target) -> Table {
         .row(Get,    "/health",        "v1.health.get",    "The process answers and reaches its store", health::get)
         .row(Get,    "/health/ping",   "v1.health.ping",   "The process answers",                       health::ping)
         .row(Get,    "/health/report", "v1.health.report", "The same in words",                         health::report)
+
+        .below("/ingest/api/v1")
+        .about("Ingest Source", "A verified door for incoming webhooks: provider, secrets, a URL of its own. What is let in becomes messages of an application.")
+        .row(Get,    "/source",                          "v1.ingest.source.list",         "List the sources",                                        ingest::source::list)
+        .row(Post,   "/source",                          "v1.ingest.source.create",       "Create a source",                                         ingest::source::create)
+        .row(Get,    "/source/{source_id}",              "v1.ingest.source.get",          "Get a source",                                            ingest::source::get)
+        .row(Put,    "/source/{source_id}",              "v1.ingest.source.upsert",       "Replace a source, or create it",                          ingest::source::upsert)
+        .row(Patch,  "/source/{source_id}",              "v1.ingest.source.patch",        "Change some fields of a source",                          ingest::source::patch)
+        .row(Delete, "/source/{source_id}",              "v1.ingest.source.delete",       "Delete a source, with the application that was made for it", ingest::source::delete)
+        .row(Post,   "/source/{source_id}/token/rotate", "v1.ingest.source.rotate-token", "Give a source another URL; the old one is good for two days", ingest::token::rotate)
+        .row(Post,   "/source/{source_id}/dashboard",    "v1.ingest.authentication.consumer-portal-access", "Make a portal link for the application of a source", ingest::portal::access)
+        .row(Get,    "/source/{source_id}/log",          "v1.ingest.log.list",            "List the requests that a source turned away",             ingest::log::list)
+
+        .about("Ingest Endpoint", "Where the messages of a source are delivered: the endpoints of its application.")
+        .row(Get,    "/source/{source_id}/endpoint",                              "v1.ingest.endpoint.list",          "List the endpoints of a source",        ingest::endpoint::list)
+        .row(Post,   "/source/{source_id}/endpoint",                              "v1.ingest.endpoint.create",        "Create an endpoint",                    ingest::endpoint::create)
+        .row(Get,    "/source/{source_id}/endpoint/{endpoint_id}",                "v1.ingest.endpoint.get",           "Get an endpoint",                       ingest::endpoint::get)
+        .row(Put,    "/source/{source_id}/endpoint/{endpoint_id}",                "v1.ingest.endpoint.upsert",        "Replace an endpoint, or create it",     ingest::endpoint::upsert)
+        .row(Delete, "/source/{source_id}/endpoint/{endpoint_id}",                "v1.ingest.endpoint.delete",        "Delete an endpoint; what waits for it is canceled", ingest::endpoint::delete)
+        .row(Get,    "/source/{source_id}/endpoint/{endpoint_id}/headers",        "v1.ingest.endpoint.get-headers",   "Get the headers that an endpoint adds", ingest::endpoint::get_headers)
+        .row(Put,    "/source/{source_id}/endpoint/{endpoint_id}/headers",        "v1.ingest.endpoint.set-headers",   "Replace the headers that an endpoint adds", ingest::endpoint::set_headers)
+        .row(Get,    "/source/{source_id}/endpoint/{endpoint_id}/secret",         "v1.ingest.endpoint.get-secret",    "Get the key that receivers verify with", ingest::endpoint::get_secret)
+        .row(Post,   "/source/{source_id}/endpoint/{endpoint_id}/secret/rotate",  "v1.ingest.endpoint.rotate-secret", "Replace the signing secret; the old one signs along for a while", ingest::endpoint::rotate_secret)
+        .row(Get,    "/source/{source_id}/endpoint/{endpoint_id}/transformation", "v1.ingest.endpoint.transformation.get",   "Get the transformation of an endpoint", ingest::transformation::get)
+        .row(Patch,  "/source/{source_id}/endpoint/{endpoint_id}/transformation", "v1.ingest.endpoint.transformation.patch", "Set the transformation of an endpoint", ingest::transformation::patch)
+
+        .about("Receipt", "One request that arrived at a source: exact bytes, headers, verdict. Kept also when it was turned away.")
+        .row(Get,    "/source/{source_id}/receipt",                     "hookpost.receipt.list",       "List the receipts of a source, newest first",        ingest::receipt::list)
+        .row(Get,    "/source/{source_id}/receipt/counts",              "hookpost.receipt.counts",     "Count the receipts of a source by verdict",          ingest::receipt::counts)
+        .row(Post,   "/source/{source_id}/receipt/replay",              "hookpost.receipt.replay-all", "Let in again what was turned away in a window",      ingest::replay::all)
+        .row(Get,    "/source/{source_id}/receipt/{receipt_id}",        "hookpost.receipt.get",        "Get a receipt with the whole request",               ingest::receipt::get)
+        .row(Post,   "/source/{source_id}/receipt/{receipt_id}/replay", "hookpost.receipt.replay",     "Let a request in again that was turned away",        ingest::replay::one)
+
+        .about("Provider", "Whose webhooks a source can verify.")
+        .row(Get,    "/provider", "hookpost.provider.list", "List the providers, by name", ingest::provider::list)
 }
 
 /// The routes with all that is around them, ready to be called.
@@ -178,8 +214,14 @@ struct Table {
 }
 
 impl Table {
-    fn new(prefix: &'static str, target: Target) -> Self {
-        Self { prefix, tags: Vec::new(), target }
+    fn new(target: Target) -> Self {
+        Self { prefix: "", tags: Vec::new(), target }
+    }
+
+    /// The rows that follow are below this path.
+    fn below(mut self, prefix: &'static str) -> Self {
+        self.prefix = prefix;
+        self
     }
 
     /// Begins a group of operations.

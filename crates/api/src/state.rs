@@ -38,6 +38,8 @@ pub struct ApiState {
 pub struct ApiSettings {
     /// Signs and verifies tokens (`HOOKPOST_JWT_SECRET`).
     pub token_secret: TokenSecret,
+    /// What the URLs of sources begin with, without a slash at the end: the public URL, or else where this server listens.
+    pub doors_url: String,
     /// Where people reach the portal; its links get the token in their fragment.
     pub portal_url: String,
     pub request_body_bytes_max: usize,
@@ -58,6 +60,7 @@ impl ApiSettings {
     pub fn new(token_secret: TokenSecret) -> Self {
         Self {
             token_secret,
+            doors_url: "http://127.0.0.1:8071".to_owned(),
             portal_url: "http://127.0.0.1:8071/portal".to_owned(),
             request_body_bytes_max: limits::REQUEST_BODY_BYTES_MAX,
             addresses: AddressPolicy::default(),

@@ -11,10 +11,12 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
+use hookpost_domain::receipt::{ReceiptTiming, ReceivedBody, ReceivedRequest, Rejection, Verdict};
 use hookpost_domain::{Clock, Entropy, EventType, EventTypeName, OrgId, PublicIds, RetrySchedule, Timestamp};
 use hookpost_engine::metrics::EngineMetrics;
 use hookpost_engine::{Answer as Received, Engine, EngineSettings, OutgoingRequest, Transport, TransportError};
 use hookpost_store::SharedStore;
+use hookpost_store::intake::{NewReceipt, NewReceiptOutcome};
 use hookpost_store::memory::MemoryStore;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
@@ -179,7 +181,9 @@ impl TestServer {
     }
 
     pub(crate) fn request(&self, token: &str, method: &str, path: &str, body: impl Into<Bytes>) -> Request<Body> {
-        let request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(format!("/api/v1{path}"));
+        // Paths are those below `/api/v1`, unless they say otherwise.
+        let uri = if path.starts_with("/ingest/") { path.to_owned() } else { format!("/api/v1{path}") };
+        let request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(uri);
         request.header(AUTHORIZATION, format!("Bearer {token}")).body(Body::from(body.into())).unwrap()
     }
 
@@ -202,6 +206,59 @@ impl TestServer {
         let answer = self.call("POST", &format!("/app/{app}/endpoint"), body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.id()
+    }
+
+    /// Creates a source, here one of GitHub's that the fields make another of, and gives the answer.
+    pub(crate) async fn source(&self, fields: Value) -> Value {
+        let mut body = json!({ "name": "Door", "type": "github", "config": { "secret": "what GitHub was told" } });
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let answer = self.call("POST", "/ingest/api/v1/source", body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()
+    }
+
+    /// Writes down a receipt with such a verdict, as the door would, and gives its id.
+    pub(crate) async fn receipt(&self, source: &str, verdict: &str) -> String {
+        self.receipt_with(source, verdict, |_| {}).await
+    }
+
+    pub(crate) async fn receipt_with(&self, source: &str, verdict: &str, change: impl FnOnce(&mut NewReceipt)) -> String {
+        let now = self.api.now();
+        let body = Bytes::from_static(br#"{"a": 1}"#);
+        let verdict = match verdict {
+            "handshake" => Verdict::Handshake,
+            "quarantined" => Verdict::Quarantined { detail: "`$.a` must be a string.".to_owned() },
+            "rejected" => Verdict::Rejected(Rejection {
+                code: "bad_signature".to_owned(),
+                detail: "No signature matches.".to_owned(),
+                hint: Some("It was made with the secret of another endpoint.".to_owned()),
+            }),
+            other => panic!("a receipt that is {other} comes with a message"),
+        };
+        let mut receipt = NewReceipt {
+            source: self.api.store.public_ids().decode(source).expect("is the id of a source"),
+            received_at: now,
+            request: ReceivedRequest {
+                method: "POST".to_owned(),
+                url: "https://hooks.example.com/in/…?team=core".to_owned(),
+                headers: vec![
+                    ("X-GitHub-Event".to_owned(), Bytes::from_static(b"push")),
+                    ("Authorization".to_owned(), Bytes::from_static(b"Bearer x")),
+                ],
+                body: ReceivedBody::Bytes(body),
+                peer: Some([192, 0, 2, 1].into()),
+            },
+            status_code: 401,
+            timing: ReceiptTiming { read: Duration::from_micros(1500), verify: Duration::from_micros(250) },
+            event_id: Some("event-1".to_owned()),
+            event_type: Some("push".to_owned()),
+            unverified: None,
+            replay_of: None,
+            outcome: NewReceiptOutcome::Settled(verdict),
+        };
+        change(&mut receipt);
+        let received = self.api.store.receive(receipt, now).await.unwrap();
+        self.api.public(received.receipt)
     }
 
     /// Puts an event type into the catalogue.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{app, attempt, backup, endpoint, event_type, key, message, migrate, move_data, send, tail, task, token, why};
+use crate::commands::{
+    app, apply, attempt, backup, endpoint, event_type, key, message, migrate, move_data, receipt, send, source, tail, task, token, why,
+};
 use crate::config::{Form, SETTINGS};
 use crate::failure::EXIT_CODES;
 
@@ -70,6 +72,18 @@ Examples:
 
     /// Attempts: the tries at delivering messages
     Attempt(attempt::AttemptArgs),
+
+    /// Sources: verified doors for the webhooks that others send to you
+    Source(source::SourceArgs),
+
+    /// Receipts: the requests that arrived at a source, and what was made of them
+    Receipt(receipt::ReceiptArgs),
+
+    /// Make the sources and their endpoints as a file describes them
+    Apply(apply::ApplyArgs),
+
+    /// Say what `apply` would do, and do nothing
+    Plan(apply::PlanArgs),
 
     /// Background tasks: the replays and recoveries under way
     Task(task::TaskArgs),

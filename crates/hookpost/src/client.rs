@@ -72,6 +72,11 @@ impl Client {
         self.finish(request.send_json(body))
     }
 
+    pub(crate) fn put(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
+        let request = self.agent.put(self.address(path));
+        self.finish(authorized(request, self.key()?).send_json(body))
+    }
+
     pub(crate) fn patch(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
         let request = self.agent.patch(self.address(path));
         self.finish(authorized(request, self.key()?).send_json(body))
@@ -127,8 +132,17 @@ fn authorized<B>(request: ureq::RequestBuilder<B>, key: &str) -> ureq::RequestBu
 
 /// A path of the API from its parts; each argument becomes one segment, whatever it contains.
 pub(crate) fn path(template: &str, arguments: &[&str]) -> String {
+    below("/api/v1", template, arguments)
+}
+
+/// The same for what belongs to sources.
+pub(crate) fn ingest_path(template: &str, arguments: &[&str]) -> String {
+    below("/ingest/api/v1", template, arguments)
+}
+
+fn below(prefix: &str, template: &str, arguments: &[&str]) -> String {
     let mut parts = template.split("{}");
-    let mut path = format!("/api/v1{}", parts.next().unwrap_or_default());
+    let mut path = format!("{prefix}{}", parts.next().unwrap_or_default());
     for (argument, part) in arguments.iter().zip(parts) {
         path.extend(utf8_percent_encode(argument, SEGMENT));
         path.push_str(part);
@@ -193,6 +207,7 @@ mod tests {
     #[test]
     fn paths_escape_what_is_put_into_them() {
         assert_eq!(path("/app/{}/msg/{}", &["a/b", "msg_1.x-y"]), "/api/v1/app/a%2Fb/msg/msg_1.x-y");
+        assert_eq!(ingest_path("/source/{}", &["a"]), "/ingest/api/v1/source/a");
         assert_eq!(
             with_query(path("/app", &[]), &[("limit", Some("5".into())), ("iterator", None), ("x", Some("a&b".into()))]),
             "/api/v1/app?limit=5&x=a%26b"

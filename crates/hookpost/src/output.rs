@@ -46,6 +46,13 @@ pub(crate) fn print(text: impl fmt::Display) -> io::Result<()> {
     out.flush()
 }
 
+/// What may be anything, as it is.
+pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
 pub(crate) fn print_line(text: impl fmt::Display) -> io::Result<()> {
     print(format_args!("{text}\n"))
 }

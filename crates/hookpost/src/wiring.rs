@@ -75,11 +75,11 @@ fn address_policy(settings: &Settings) -> AddressPolicy {
 }
 
 fn api_settings(settings: &Settings, local_url: &str) -> anyhow::Result<ApiSettings> {
-    let public_url = settings.public_url.as_ref().map_or_else(|| local_url.to_owned(), ToString::to_string);
-    let portal_url =
-        settings.portal_url.as_ref().map_or_else(|| format!("{}/portal", public_url.trim_end_matches('/')), ToString::to_string);
+    let doors_url = settings.public_url.as_ref().map_or(local_url, |url| url.as_str()).trim_end_matches('/').to_owned();
+    let portal_url = settings.portal_url.as_ref().map_or_else(|| format!("{doors_url}/portal"), ToString::to_string);
     let secret = secrets::jwt_secret(settings)?;
     Ok(ApiSettings {
+        doors_url,
         portal_url,
         request_body_bytes_max: settings.request_body_bytes_max,
         addresses: address_policy(settings),

@@ -67,6 +67,16 @@ fn ok(directory: &Path, args: &[&str]) -> String {
     out
 }
 
+/// Asks again until there is an answer: what is written down after an answer takes a moment.
+fn until<T>(ask: impl Fn() -> Option<T>) -> T {
+    for _ in 0..100 {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+    }
+    panic!("it did not come about");
+}
+
 #[test]
 fn the_first_hour_of_a_newcomer() {
     let directory = tempfile::tempdir().unwrap();
@@ -130,8 +140,54 @@ fn the_first_hour_of_a_newcomer() {
         }
     }
 
+    let secret = ["--secret", "what GitHub was told"];
+    let url = ok(here, &[&["source", "create", "--type", "github", "--name", "GitHub", "--uid", "door"][..], &secret].concat());
+    assert!(url.starts_with("http://127.0.0.1:") && url.contains("/in/") && url.lines().count() == 1, "{url}");
+    let refused = Command::new("curl").args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-d", "{}", url.trim()]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&refused.stdout), "401");
+    let receipts = until(|| Some(ok(here, &["receipt", "list", "door"])).filter(|out| out.contains("rejected")));
+    let receipt = receipts.lines().last().unwrap().split_whitespace().last().unwrap().to_owned();
+    std::fs::write(
+        here.join("sources.toml"),
+        "[[source]]\nuid = 'shop'\ntype = 'shopify'\nconfig.secret = '${HOOKPOST_TEST_SECRET}'\n[[source.endpoint]]\nuid = 'main'\nurl = 'https://example.com'\n",
+    )
+    .unwrap();
+    let with_secret = |args: &[&str]| {
+        let output = hookpost(here, args).env("HOOKPOST_TEST_SECRET", "from the shop").output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (command, words) in [("plan", "to create"), ("apply", "created"), ("apply", "unchanged"), ("plan", "unchanged")] {
+        let out = with_secret(&[command, "sources.toml"]);
+        assert!(out.contains("shop/main") && out.lines().skip(1).all(|line| line.starts_with(words)), "{command}: {out}");
+    }
+    for (args, parts) in [
+        (&["source", "list"][..], &["door", "GitHub", "github", "/in/", "enabled", "shop"][..]),
+        (&["source", "get", "door"], &["applicationId", "src_"]),
+        (&["source", "update", "door", "--name", "Other", "--secret", "another"], &["Other"]),
+        (&["source", "disable", "door"], &["disabled"]),
+        (&["source", "enable", "door"], &["enabled"]),
+        (&["source", "rotate-url", "door"], &["/in/"]),
+        (&["receipt", "list", "door", "--verdict", "rejected"], &["401", &receipt]),
+        (&["receipt", "get", "door", &receipt], &["rejected", "detail"]),
+        (&["receipt", "get", "door", &receipt, "--body"], &["{}"]),
+        (&["receipt", "counts", "door"], &["rejected"]),
+        (&["receipt", "replay", "door", &receipt], &["rejected", "replayOf"]),
+        (&["receipt", "replay", "door", "--since", "1h"], &["0 accepted, 0 duplicate, 1 refused, 0 skipped"]),
+        (&["source", "delete", "door"], &["deleted"]),
+    ] {
+        let out = ok(here, args);
+        for part in parts {
+            assert!(out.contains(part), "{part:?} is not in the output of {args:?}:\n{out}");
+        }
+    }
+
     for (args, code, part) in [
-        (&["app", "get", "nobody"][..], 5, "404"),
+        (&["source", "create", "--type", "github"][..], 4, "body.config.secret: is missing"),
+        (&["receipt", "replay", "shop"], 2, "<RECEIPT>"),
+        (&["apply", "nowhere.toml"], 1, "nowhere.toml"),
+        (&["plan", "sources.toml"], 2, "these variables are not set: ${HOOKPOST_TEST_SECRET}"),
+        (&["app", "get", "nobody"], 5, "404"),
         (&["send", "--app", "demo", "--type", "a b", "--data", "{}"], 4, "eventType"),
         (&["send", "--app", "demo", "--type", "x", "--data", "{"], 2, "not JSON"),
         (&["app", "list", "--api-key", "wrong"], 4, "401"),

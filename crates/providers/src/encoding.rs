@@ -1,7 +1,7 @@
 //! Hex and base64 as signatures are written, and comparison that takes the same time wherever two values differ.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, general_purpose};
 use smallvec::SmallVec;
 use subtle::ConstantTimeEq as _;
@@ -28,6 +28,8 @@ pub(crate) enum Encoding {
     Base64,
     /// The alphabet of URLs, without padding.
     Base64Url,
+    /// The same with padding, or without.
+    Base64UrlPadded,
 }
 
 impl Encoding {
@@ -37,6 +39,7 @@ impl Encoding {
             Self::HexLower | Self::Hex => hex_decode(text),
             Self::Base64 => base64_decode(&STANDARD, text),
             Self::Base64Url => base64_decode(&URL_SAFE_NO_PAD, text),
+            Self::Base64UrlPadded => base64_decode(&LENIENT_URL, text),
         }
     }
 
@@ -45,6 +48,7 @@ impl Encoding {
             Self::HexLower | Self::Hex => hex_encode(bytes),
             Self::Base64 => STANDARD.encode(bytes),
             Self::Base64Url => URL_SAFE_NO_PAD.encode(bytes),
+            Self::Base64UrlPadded => URL_SAFE.encode(bytes),
         }
     }
 
@@ -53,7 +57,7 @@ impl Encoding {
             Self::HexLower => "lower-case hex",
             Self::Hex => "hex",
             Self::Base64 => "base64",
-            Self::Base64Url => "base64url",
+            Self::Base64Url | Self::Base64UrlPadded => "base64url",
         }
     }
 }

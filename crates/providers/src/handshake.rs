@@ -14,9 +14,12 @@ use crate::schemes::Proof;
 use crate::settings::{Secret, Settings};
 use crate::verdict::{Answer, Rejection, RejectionCode};
 
+const ADOBE_SIGN_CLIENT_ID: HeaderName = HeaderName::from_static("x-adobesign-clientid");
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ritual {
     None,
+    AdobeSign,
     Asana,
     CloudEvents,
     Discord,
@@ -52,6 +55,9 @@ impl Ritual {
     /// A handshake that is not signed. `None`: the request is none.
     pub(crate) fn before(self, request: &Request<'_>, settings: &Settings) -> Result<Option<Greeting>, Rejection> {
         let answer = match self {
+            Self::AdobeSign if request.method == "GET" => {
+                return adobe_sign(request, settings).map(|answer| Some(Greeting::answer(answer)));
+            }
             Self::Asana => return asana(request, settings),
             Self::Notion => return notion(request, settings),
             Self::CloudEvents if request.method == "OPTIONS" => Some(cloud_events(request, settings)?),
@@ -94,6 +100,14 @@ impl Ritual {
         }
     }
 
+    /// The answer that the provider insists on for an event, where a bare 2xx is not enough.
+    pub(crate) fn acknowledgement(self, settings: &Settings, proof: &Proof) -> Option<Answer> {
+        match self {
+            Self::AdobeSign => settings.live_secrets().get(proof.secret).map(|client_id| client_id_back(client_id)),
+            _ => None,
+        }
+    }
+
     /// Whether the first secret comes with the handshake.
     pub(crate) fn brings_secret(self) -> bool {
         matches!(self, Self::Asana | Self::Notion)
@@ -102,6 +116,7 @@ impl Ritual {
     pub(crate) fn describe(self) -> Option<&'static str> {
         Some(match self {
             Self::None => return None,
+            Self::AdobeSign => "A GET request with the header `X-AdobeSign-ClientId` is answered with it, and so is every event.",
             Self::Asana => "The first request has the header `X-Hook-Secret`, which is sent back and becomes the secret.",
             Self::CloudEvents => "An OPTIONS request with `WebHook-Request-Origin` is answered with the origin and rate that are allowed.",
             Self::Discord => "A signed PING is answered with a PONG, or with 204 where it comes from webhook events.",
@@ -123,6 +138,20 @@ impl Ritual {
             Self::Zoom => "A signed request of the type `endpoint.url_validation` is answered with its token and the token's HMAC.",
         })
     }
+}
+
+/// Nothing is signed here: who knows the client id is believed, and hears it back.
+fn adobe_sign(request: &Request<'_>, settings: &Settings) -> Result<Answer, Rejection> {
+    let offered = request.required_header(&ADOBE_SIGN_CLIENT_ID)?;
+    let known = settings.live_secrets().into_iter().find(|client_id| same(client_id.as_bytes(), offered.as_bytes()));
+    let refused = || Rejection::new(RejectionCode::HandshakeRefused, "The request is of another client id than the settings have.");
+    known.map(client_id_back).ok_or_else(refused)
+}
+
+fn client_id_back(client_id: &str) -> Answer {
+    let mut answer = Answer::json(&json!({ "xAdobeSignClientId": client_id }));
+    answer.headers.extend(HeaderValue::from_str(client_id).ok().map(|value| (ADOBE_SIGN_CLIENT_ID, value)));
+    answer
 }
 
 fn asana(request: &Request<'_>, settings: &Settings) -> Result<Option<Greeting>, Rejection> {

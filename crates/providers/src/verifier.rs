@@ -66,7 +66,8 @@ impl Verifier {
         }
         let active = self.active_for(request)?;
         let proof = active.check.verify(request, now)?;
-        let event = active.event(request, &proof);
+        let mut event = active.event(request, &proof);
+        event.answer = event.answer.or_else(|| ritual.acknowledgement(&self.settings, &proof));
         Ok(match ritual.after(request, &self.settings, &proof) {
             Some(answer) => Verified::Handshake(Handshake { answer, event, secret: None }),
             None => Verified::Event(event),

@@ -9,6 +9,8 @@ import { after, before, describe, it } from "node:test";
 
 import { Webhook } from "standardwebhooks";
 
+import { ingest } from "./ingest.mjs";
+
 // The SDKs expect it as a global, which it is from Node 20 on.
 globalThis.crypto ??= webcrypto;
 
@@ -198,6 +200,8 @@ for (const name of versions) {
       if (svix.authentication.dashboardAccess) assert.ok((await svix.authentication.dashboardAccess(app.id)).token);
       await svix.authentication.expireAll(app.id, { expiry: 0 });
     });
+
+    ingest({ svix, Svix, url, receiver, path, isRefused: (error, status) => error instanceof ApiException && error.code === status });
 
     it("health", async () => {
       await svix.health.get();

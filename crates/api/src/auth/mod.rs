@@ -12,7 +12,7 @@ use std::sync::Arc;
 use aide::OperationInput;
 use axum::extract::FromRequestParts;
 use hookpost_domain::access::{Capability, PortalSession};
-use hookpost_domain::{OrgId, Principal, Scope};
+use hookpost_domain::{OrgId, Principal, Scope, Source};
 use hookpost_store::{ApplicationView, Reference};
 use http::request::Parts;
 
@@ -89,6 +89,24 @@ impl Caller {
             }
             _ => Ok(view),
         }
+    }
+
+    /// A source of the tenant by id or uid. Portal sessions see none: what others send is the tenant's own affair.
+    pub(crate) async fn source(&self, api: &Api, reference: &str, right: Right) -> Result<Arc<Source>, Problem> {
+        let org = self.org(right)?;
+        let reference = Reference::parse(api.store.public_ids(), reference);
+        api.store.source(org, reference).await?.ok_or(Problem::NOT_FOUND)
+    }
+
+    /// The application that a source feeds; for a portal session, where it is its own.
+    pub(crate) async fn application_of_source(&self, api: &Api, reference: &str, right: Right) -> Result<Arc<ApplicationView>, Problem> {
+        let (org, _) = self.org_or_session(right)?;
+        let reference = Reference::parse(api.store.public_ids(), reference);
+        let source = api.store.source(org, reference).await?.ok_or(Problem::NOT_FOUND)?;
+        if matches!(&*self.0, Principal::Application { application, .. } if *application != source.application) {
+            return Err(Problem::NOT_FOUND);
+        }
+        api.store.application_by_id(source.application).await?.ok_or(Problem::NOT_FOUND)
     }
 
     pub(crate) fn principal(&self) -> &Principal {

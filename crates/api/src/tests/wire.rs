@@ -107,7 +107,9 @@ async fn what_is_not_there_says_so_in_json() {
         ("GET", "/api/v2/app", "404 not_found"),
         ("POST", "/api/v1/stream", "404 not_found"),
         ("GET", "/api/v1/connector", "404 not_found"),
-        ("GET", "/ingest/api/v1/source", "404 not_found"),
+        ("GET", "/ingest/api/v1/stream", "404 not_found"),
+        ("GET", "/ingest/api/v1/source", "401 authentication_failed"),
+        ("PUT", "/ingest/api/v1/source", "405 method_not_allowed"),
         ("DELETE", "/api/v1/app", "405 method_not_allowed"),
         ("PATCH", "/api/v1/app/x/msg", "405 method_not_allowed"),
         ("OPTIONS", "/api/v1/app", "405 method_not_allowed"),
@@ -126,6 +128,11 @@ async fn what_is_not_there_says_so_in_json() {
 #[tokio::test(start_paused = true)]
 async fn a_trailing_slash_and_a_query_change_nothing() {
     let server = TestServer::start();
+    let source = server.source(json!({})).await;
+    for path in ["/source", "/source/", "/source?limit=10", "/source/?limit=10"] {
+        assert_eq!(server.call("GET", &format!("/ingest/api/v1{path}"), None).await.column("id"), [source["id"].clone()], "{path}");
+    }
+    server.call("DELETE", &format!("/ingest/api/v1/source/{}", source["id"].as_str().unwrap()), None).await;
     let app = server.app().await;
     for path in ["/app", "/app/", "/app?limit=10", "/app/?limit=10"] {
         assert_eq!(server.call("GET", path, None).await.column("id"), [json!(app)], "{path}");

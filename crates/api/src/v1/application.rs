@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::{Caller, Right};
 use crate::extract::{Body, CreatedOr, Json, NoContent, Path, Query, present};
+use crate::ingest::source;
 use crate::page::{self, Ordering, Page};
 use crate::problem::{FieldError, Problem, Wrong};
 use crate::state::Api;
@@ -177,6 +178,7 @@ pub(crate) async fn patch(
 
 pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): Path<ApplicationPath>) -> Result<NoContent, Problem> {
     let view = caller.application(&api, &path.app_id, Right::Manage).await?;
+    source::refuse_fed(&api, &view.application).await?;
     api.store.delete_application(view.application.id, api.now()).await?;
     Ok(NoContent)
 }

@@ -101,7 +101,7 @@ pub(crate) async fn app_portal_access(
     let (application, session) = input.parse()?;
     let view = application::get_or_create(&api, &caller, &path.app_id, Right::Admin, application).await?;
     let token = portal::issue(&api, org, view.application.id, session);
-    Ok(Json(AppPortalAccessOut { url: format!("{}#token={token}", api.settings.portal_url), token }))
+    Ok(Json(AppPortalAccessOut::new(&api, token)))
 }
 
 /// Ends the session of the portal token that it is called with.
@@ -162,6 +162,12 @@ pub(crate) async fn whoami(State(api): State<Api>, caller: Caller) -> Json<Whoam
     })
 }
 
+impl AppPortalAccessOut {
+    pub(crate) fn new(api: &Api, token: String) -> Self {
+        Self { url: format!("{}#token={token}", api.settings.portal_url), token }
+    }
+}
+
 impl AppPortalAccessIn {
     fn parse(self) -> Result<(Option<ApplicationIn>, NewSession), Problem> {
         let mut wrong = Wrong::in_body();
@@ -197,7 +203,7 @@ impl ApplicationTokenExpireIn {
     }
 }
 
-fn expiry(seconds: u64) -> Result<Duration, Invalid> {
+pub(crate) fn expiry(seconds: u64) -> Result<Duration, Invalid> {
     if EXPIRY_SECONDS.contains(&seconds) {
         Ok(Duration::from_secs(seconds))
     } else {

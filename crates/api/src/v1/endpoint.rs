@@ -36,7 +36,8 @@ use crate::v1::Time;
 use crate::v1::application::ApplicationPath;
 use crate::v1::retry::{RetryScheduleIn, RetryScheduleOut};
 
-use fields::{EndpointChange, check_event_types};
+pub(crate) use fields::EndpointChange;
+use fields::check_event_types;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct EndpointPath {
@@ -178,13 +179,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<EndpointOut>>, Problem> {
     let view = caller.application(&api, &path.app_id, Right::Read).await?;
-    let order = query.order.map_or(Order::Descending, Order::from);
-    let page: Option<PageRequest<_>> =
-        page::request::<EndpointKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)?;
-    let Some(page) = page else { return Ok(Json(Page::empty())) };
-    let listed = page.cut(view.endpoints.iter().map(|endpoint| (endpoint.id, endpoint)));
-    let items = listed.items.into_iter().map(|endpoint| (api.public(endpoint.id), EndpointOut::new(&api, endpoint)));
-    Ok(Json(Page::new(items, listed.done)))
+    list_of(&api, &view, &query).map(Json)
 }
 
 pub(crate) async fn create(
@@ -195,8 +190,7 @@ pub(crate) async fn create(
 ) -> Result<Created<EndpointOut>, Problem> {
     let change = input.parse(&api)?;
     let view = caller.application(&api, &path.app_id, Right::ManageEndpoint).await?;
-    check_event_types(&api, &view, &change).await?;
-    create_from(&api, &view, change).await.map(Created)
+    create_in(&api, &view, change).await.map(Created)
 }
 
 pub(crate) async fn get(State(api): State<Api>, caller: Caller, Path(path): Path<EndpointPath>) -> Result<Json<EndpointOut>, Problem> {
@@ -210,16 +204,9 @@ pub(crate) async fn update(
     Path(path): Path<EndpointPath>,
     Body(input): Body<EndpointIn>,
 ) -> Result<CreatedOr<EndpointOut>, Problem> {
-    let mut change = input.parse(&api)?;
+    let change = input.parse(&api)?;
     let view = caller.application(&api, &path.app_id, Right::ManageEndpoint).await?;
-    check_event_types(&api, &view, &change).await?;
-    match in_application(&api, &view, &path.endpoint_id) {
-        Some(endpoint) => {
-            change.secret = None;
-            change_endpoint(&api, &view, &endpoint, change).await.map(CreatedOr::Existing)
-        }
-        None => create_from(&api, &view, change).await.map(CreatedOr::Created),
-    }
+    update_in(&api, &view, &path.endpoint_id, change).await
 }
 
 pub(crate) async fn patch(
@@ -239,9 +226,46 @@ pub(crate) async fn patch(
 
 pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): Path<EndpointPath>) -> Result<NoContent, Problem> {
     let (view, endpoint) = find(&api, &caller, &path, Right::ManageEndpoint).await?;
+    delete_from(&api, &view, &endpoint).await
+}
+
+/// A page of the endpoints of an application, which may be that of a source.
+pub(crate) fn list_of(api: &Api, view: &ApplicationView, query: &ListQuery) -> Result<Page<EndpointOut>, Problem> {
+    let order = query.order.map_or(Order::Descending, Order::from);
+    let page: Option<PageRequest<_>> =
+        page::request::<EndpointKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)?;
+    let Some(page) = page else { return Ok(Page::empty()) };
+    let listed = page.cut(view.endpoints.iter().map(|endpoint| (endpoint.id, endpoint)));
+    let items = listed.items.into_iter().map(|endpoint| (api.public(endpoint.id), EndpointOut::new(api, endpoint)));
+    Ok(Page::new(items, listed.done))
+}
+
+pub(crate) async fn create_in(api: &Api, view: &ApplicationView, change: EndpointChange) -> Result<EndpointOut, Problem> {
+    check_event_types(api, view, &change).await?;
+    create_from(api, view, change).await
+}
+
+/// Replaces the endpoint that `reference` names, or creates it.
+pub(crate) async fn update_in(
+    api: &Api,
+    view: &ApplicationView,
+    reference: &str,
+    mut change: EndpointChange,
+) -> Result<CreatedOr<EndpointOut>, Problem> {
+    check_event_types(api, view, &change).await?;
+    match in_application(api, view, reference) {
+        Some(endpoint) => {
+            change.secret = None;
+            change_endpoint(api, view, &endpoint, change).await.map(CreatedOr::Existing)
+        }
+        None => create_from(api, view, change).await.map(CreatedOr::Created),
+    }
+}
+
+pub(crate) async fn delete_from(api: &Api, view: &ApplicationView, endpoint: &Endpoint) -> Result<NoContent, Problem> {
     api.store.delete_endpoint(view.application.id, endpoint.id, api.now()).await?;
     api.engine.wake(view.application.id, endpoint.id);
-    api.engine.publish(&view.application.org, OperationalEvent::EndpointDeleted(facts(&view, &endpoint)));
+    api.engine.publish(&view.application.org, OperationalEvent::EndpointDeleted(facts(view, endpoint)));
     Ok(NoContent)
 }
 

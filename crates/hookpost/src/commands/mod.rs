@@ -1,6 +1,7 @@
 //! The commands, one file each. [`run`] says which is which; those that talk to a server do it through [`Client`].
 
 pub(crate) mod app;
+pub(crate) mod apply;
 pub(crate) mod attempt;
 pub(crate) mod backup;
 pub(crate) mod endpoint;
@@ -11,7 +12,9 @@ mod listing;
 pub(crate) mod message;
 pub(crate) mod migrate;
 pub(crate) mod move_data;
+pub(crate) mod receipt;
 pub(crate) mod send;
+pub(crate) mod source;
 pub(crate) mod tail;
 pub(crate) mod task;
 mod tasks;
@@ -41,6 +44,10 @@ pub(crate) fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCod
         Command::EventType(args) => event_type::run(&args, environment)?,
         Command::Message(args) => message::run(&args, environment)?,
         Command::Attempt(args) => attempt::run(&args, environment)?,
+        Command::Source(args) => source::run(&args, environment)?,
+        Command::Receipt(args) => receipt::run(&args, environment)?,
+        Command::Apply(args) => apply::run(&args, environment)?,
+        Command::Plan(args) => apply::plan(&args, environment)?,
         Command::Task(args) => task::run(&args, environment)?,
         Command::Key(args) => key::run(&args, environment)?,
         Command::Token(args) => token::run(&args, environment)?,

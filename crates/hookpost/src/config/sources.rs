@@ -16,6 +16,8 @@ const VARIABLE_PREFIX: &str = "HOOKPOST_";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     variables: BTreeMap<String, String>,
+    /// What is not ours, for files that name variables.
+    others: BTreeMap<String, String>,
     /// How this program was called, so that commands that are printed can be pasted.
     program: Option<String>,
 }
@@ -23,11 +25,15 @@ pub(crate) struct Environment {
 impl Environment {
     /// The one place that looks at the environment. What is not UTF-8 is kept in a readable form, so that it is refused by name.
     pub(crate) fn of_process() -> Self {
-        let variables = std::env::vars_os()
+        let (variables, others) = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
-            .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
-            .collect();
-        Self { variables, program: std::env::args().next() }
+            .partition(|(name, _)| name.starts_with(VARIABLE_PREFIX));
+        Self { variables, others, program: std::env::args().next() }
+    }
+
+    /// Any variable, by the name under which somebody's file asks for it. An empty one is set.
+    pub(crate) fn named(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).or_else(|| self.others.get(name)).map(String::as_str)
     }
 
     /// `hookpost`, or the path by which it was called.
@@ -43,7 +49,7 @@ impl Environment {
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        Self { variables: variables.into_iter().collect(), program: None }
+        Self { variables: variables.into_iter().collect(), others: BTreeMap::new(), program: None }
     }
 }
 

@@ -26,7 +26,7 @@ fn settings(provider: &Provider, scheme: &Scheme, secret: &[u8]) -> Settings {
         settings.private_key = Some(Secret::new(private));
     };
     match (provider.name, scheme.name) {
-        ("discord", _) | ("generic_ed25519", _) => key_pair(ED25519_PUBLIC, ED25519_SEED),
+        ("discord" | "generic_ed25519" | "telnyx", _) => key_pair(ED25519_PUBLIC, ED25519_SEED),
         ("standard_webhooks", "v1a") => {
             let decoded = |hex: &str| (0..64).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect::<Vec<_>>();
             let (seed, public) = (decoded(ED25519_SEED), decoded(ED25519_PUBLIC));
@@ -35,13 +35,14 @@ fn settings(provider: &Provider, scheme: &Scheme, secret: &[u8]) -> Settings {
         ("sendgrid", _) | ("generic_ecdsa", _) => {
             key_pair(include_str!("../keys/p256_public.pem"), include_str!("../keys/p256_private.pem"));
         }
+        ("orum_io", _) => key_pair(include_str!("../keys/rsa_public.pem"), include_str!("../keys/rsa_private.pem")),
         ("paypal", _) => {
             settings.private_key = Some(Secret::new(include_str!("../keys/rsa_private.pem")));
             settings.certificates = [(CERTIFICATE_URL.to_owned(), include_str!("../keys/rsa_certificate.pem").to_owned())].into();
         }
         (_, "basic" | "generic_basic") => settings.secret = Some(Secret::new(format!("user:{hex}"))),
         ("airtable", _) => settings.secret = Some(Secret::new(base64)),
-        ("gitlab", "signing_token") | ("svix" | "resend" | "clerk" | "openai" | "replicate" | "standard_webhooks", _) => {
+        ("gitlab", "signing_token") | (_, "svix") | ("svix" | "resend" | "clerk" | "openai" | "replicate" | "standard_webhooks", _) => {
             settings.secret = Some(Secret::new(format!("whsec_{base64}")));
         }
         ("grafana", "timestamped") => settings.timestamp_header = Some("X-Signed-At".to_owned()),
@@ -70,7 +71,7 @@ fn fitting_body(provider: &Provider, scheme: &Scheme, body: Vec<u8>) -> Vec<u8> 
             let item = serde_json::json!({ "pspReference": text, "amount": { "value": 1, "currency": "EUR" }, "eventCode": "AUTHORISATION", "success": "true" });
             serde_json::json!({ "notificationItems": [{ "NotificationRequestItem": item }] }).to_string().into_bytes()
         }
-        ("mailgun" | "linear", _) => serde_json::json!({ "text": text }).to_string().into_bytes(),
+        ("mailgun" | "linear" | "orum_io", _) => serde_json::json!({ "text": text }).to_string().into_bytes(),
         _ => body,
     }
 }

@@ -21,7 +21,7 @@ use crate::v1::{self, retry::RetryScheduleIn};
 
 /// Fields that keep every rule. `None` where a field stays as it is.
 #[derive(Debug, Default)]
-pub(super) struct EndpointChange {
+pub(crate) struct EndpointChange {
     url: Option<String>,
     description: Option<String>,
     uid: Option<Option<Uid>>,
@@ -46,8 +46,17 @@ struct EventTypes {
 }
 
 impl EndpointIn {
+    /// The same for an endpoint of a source, whose clients know of no event types and channels: they cannot lose them by a `PUT`.
+    pub(crate) fn parse_for_source(self, api: &Api) -> Result<EndpointChange, Problem> {
+        let (event_types, channels) = (self.event_types.is_some() || self.filter_types.is_some(), self.channels.is_some());
+        let mut change = self.parse(api)?;
+        change.event_types = change.event_types.filter(|_| event_types);
+        change.channels = change.channels.filter(|_| channels);
+        Ok(change)
+    }
+
     /// What is not given is set back, except for what clients of other servers cannot know.
-    pub(super) fn parse(self, api: &Api) -> Result<EndpointChange, Problem> {
+    pub(crate) fn parse(self, api: &Api) -> Result<EndpointChange, Problem> {
         let mut wrong = Wrong::in_body();
         let event_types = match (self.event_types, self.filter_types) {
             (None, Some(given)) => ("filterTypes", Some(given)),

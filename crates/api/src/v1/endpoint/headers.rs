@@ -7,6 +7,7 @@ use hookpost_domain::endpoint::CustomHeader;
 use hookpost_domain::operational::OperationalEvent;
 use hookpost_domain::request::{check_custom_header, is_sensitive};
 use hookpost_domain::{Endpoint, Invalid};
+use hookpost_store::ApplicationView;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,11 +48,7 @@ pub(crate) async fn get(
     Path(path): Path<EndpointPath>,
 ) -> Result<Json<EndpointHeadersOut>, Problem> {
     let (_, endpoint) = find(&api, &caller, &path, Right::Read).await?;
-    let (sensitive, shown): (Vec<_>, Vec<_>) = endpoint.headers.iter().partition(|header| is_sensitive(&header.name));
-    Ok(Json(EndpointHeadersOut {
-        headers: shown.into_iter().map(|header| (header.name.clone(), header.value.clone())).collect(),
-        sensitive: sensitive.into_iter().map(|header| header.name.clone()).collect(),
-    }))
+    Ok(Json(EndpointHeadersOut::new(&endpoint)))
 }
 
 pub(crate) async fn update(
@@ -60,10 +57,18 @@ pub(crate) async fn update(
     Path(path): Path<EndpointPath>,
     Body(input): Body<EndpointHeadersIn>,
 ) -> Result<NoContent, Problem> {
-    let mut wrong = Wrong::in_body();
-    let headers = parse_headers(&mut wrong, input.headers);
-    wrong.nothing()?;
-    change(&api, &caller, &path, move |old| {
+    let headers = input.parse()?;
+    let (view, endpoint) = find(&api, &caller, &path, Right::ManageEndpoint).await?;
+    replace_in(&api, &view, &endpoint, headers).await
+}
+
+pub(crate) async fn replace_in(
+    api: &Api,
+    view: &ApplicationView,
+    endpoint: &Endpoint,
+    headers: Vec<CustomHeader>,
+) -> Result<NoContent, Problem> {
+    change(api, view, endpoint, move |old| {
         *old = headers;
         Ok(())
     })
@@ -90,7 +95,8 @@ pub(crate) async fn patch(
     }
     wrong.check("headers", check_headers_together(&set));
     wrong.nothing()?;
-    change(&api, &caller, &path, move |headers| {
+    let (view, endpoint) = find(&api, &caller, &path, Right::ManageEndpoint).await?;
+    change(&api, &view, &endpoint, move |headers| {
         headers.retain(|header| !gone.iter().any(|name| name.eq_ignore_ascii_case(&header.name)));
         for new in set {
             match headers.iter_mut().find(|header| header.name.eq_ignore_ascii_case(&new.name)) {
@@ -105,11 +111,10 @@ pub(crate) async fn patch(
 
 async fn change(
     api: &Api,
-    caller: &Caller,
-    path: &EndpointPath,
+    view: &ApplicationView,
+    endpoint: &Endpoint,
     change: impl FnOnce(&mut Vec<CustomHeader>) -> Result<(), Invalid> + Send + 'static,
 ) -> Result<NoContent, Problem> {
-    let (view, endpoint) = find(api, caller, path, Right::ManageEndpoint).await?;
     let now = api.now();
     let write = Box::new(move |endpoint: &mut Endpoint| {
         change(&mut endpoint.headers)?;
@@ -117,6 +122,25 @@ async fn change(
         Ok(())
     });
     let updated = api.store.update_endpoint(view.application.id, endpoint.id, write).await?;
-    api.engine.publish(&view.application.org, OperationalEvent::EndpointUpdated(facts(&view, &updated)));
+    api.engine.publish(&view.application.org, OperationalEvent::EndpointUpdated(facts(view, &updated)));
     Ok(NoContent)
+}
+
+impl EndpointHeadersIn {
+    pub(crate) fn parse(self) -> Result<Vec<CustomHeader>, Problem> {
+        let mut wrong = Wrong::in_body();
+        let headers = parse_headers(&mut wrong, self.headers);
+        wrong.nothing()?;
+        Ok(headers)
+    }
+}
+
+impl EndpointHeadersOut {
+    pub(crate) fn new(endpoint: &Endpoint) -> Self {
+        let (sensitive, shown): (Vec<_>, Vec<_>) = endpoint.headers.iter().partition(|header| is_sensitive(&header.name));
+        Self {
+            headers: shown.into_iter().map(|header| (header.name.clone(), header.value.clone())).collect(),
+            sensitive: sensitive.into_iter().map(|header| header.name.clone()).collect(),
+        }
+    }
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use hookpost_domain::operational::OperationalEvent;
 use hookpost_domain::secret::RotateError;
 use hookpost_domain::{Endpoint, Invalid, SigningSecret, limits};
-use hookpost_store::WriteError;
+use hookpost_store::{ApplicationView, WriteError};
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue};
 use schemars::JsonSchema;
@@ -51,7 +51,7 @@ pub(crate) async fn get(
     Path(path): Path<EndpointPath>,
 ) -> Result<Json<EndpointSecretOut>, Problem> {
     let (_, endpoint) = find(&api, &caller, &path, Right::ReadSecret).await?;
-    Ok(Json(EndpointSecretOut { key: endpoint.secrets.current.verification_key() }))
+    Ok(Json(EndpointSecretOut::new(&endpoint)))
 }
 
 pub(crate) async fn rotate(
@@ -61,14 +61,19 @@ pub(crate) async fn rotate(
     headers: HeaderMap,
     OptionalBody(input): OptionalBody<EndpointSecretRotateIn>,
 ) -> Result<Rotated, Problem> {
-    let mut wrong = Wrong::in_body();
-    let given = wrong.optional("key", input.key, |text| SigningSecret::parse(&text));
-    let grace = input.grace_period_seconds.map_or(limits::SECRET_GRACE_DEFAULT, |seconds| Duration::from_secs(seconds.into()));
-    if grace > limits::SECRET_GRACE_MAX {
-        wrong.add("gracePeriodSeconds", "Duration must be between 0 and 7 days");
-    }
-    wrong.nothing()?;
+    let rotation = input.parse()?;
     let (view, endpoint) = find(&api, &caller, &path, Right::ManageSecret).await?;
+    let updated = rotate_in(&api, &view, &endpoint, rotation).await?;
+    let user_agent = headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
+    Ok(if expects_key(user_agent) { Rotated::With(EndpointSecretOut::new(&updated)) } else { Rotated::Silently })
+}
+
+pub(crate) async fn rotate_in(
+    api: &Api,
+    view: &ApplicationView,
+    endpoint: &Endpoint,
+    Rotation { given, grace }: Rotation,
+) -> Result<Endpoint, Problem> {
     let new = given.unwrap_or_else(|| SigningSecret::generate(endpoint.secrets.current.kind(), &*api.entropy));
     let now = api.now();
     let write = Box::new(move |endpoint: &mut Endpoint| {
@@ -81,13 +86,34 @@ pub(crate) async fn rotate(
         Err(WriteError::Refused(_)) => return Err(Problem::bad_request("limit_reached", RotateError::TooManyOld.to_string())),
         result => result?,
     };
-    api.engine.publish(&view.application.org, OperationalEvent::EndpointUpdated(facts(&view, &updated)));
-    let user_agent = headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
-    Ok(if expects_key(user_agent) {
-        Rotated::With(EndpointSecretOut { key: updated.secrets.current.verification_key() })
-    } else {
-        Rotated::Silently
-    })
+    api.engine.publish(&view.application.org, OperationalEvent::EndpointUpdated(facts(view, &updated)));
+    Ok(updated)
+}
+
+/// [`EndpointSecretRotateIn`] that keeps every rule.
+#[derive(Debug)]
+pub(crate) struct Rotation {
+    given: Option<SigningSecret>,
+    grace: Duration,
+}
+
+impl EndpointSecretRotateIn {
+    pub(crate) fn parse(self) -> Result<Rotation, Problem> {
+        let mut wrong = Wrong::in_body();
+        let given = wrong.optional("key", self.key, |text| SigningSecret::parse(&text));
+        let grace = self.grace_period_seconds.map_or(limits::SECRET_GRACE_DEFAULT, |seconds| Duration::from_secs(seconds.into()));
+        if grace > limits::SECRET_GRACE_MAX {
+            wrong.add("gracePeriodSeconds", "Duration must be between 0 and 7 days");
+        }
+        wrong.nothing()?;
+        Ok(Rotation { given, grace })
+    }
+}
+
+impl EndpointSecretOut {
+    pub(crate) fn new(endpoint: &Endpoint) -> Self {
+        Self { key: endpoint.secrets.current.verification_key() }
+    }
 }
 
 /// Clients of the family `svix-libs` read the new key since 2.7, and some of those before cannot stand a body.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 use serde_json::Value;
+use url::form_urlencoded;
 
 use super::{Elements, SecondText};
 use crate::keys::Text;
@@ -105,6 +106,12 @@ pub(super) fn put(source: &Source, value: &str, request: &mut SignedRequest) -> 
     let (path, value) = match source {
         Source::Header(name) => {
             request.set_header(name, value);
+            return Ok(());
+        }
+        Source::Query(name) => {
+            let separator = if request.url.contains('?') { '&' } else { '?' };
+            let pair = form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+            request.url = format!("{}{separator}{pair}", request.url);
             return Ok(());
         }
         Source::Json(path) => (path, Value::from(value)),

@@ -1,9 +1,10 @@
-//! Both stores, one step at a time, and what is compared.
+//! Both stores, one step at a time.
 //!
 //! The stores give ids of their own to messages and attempts, so these are compared by the order in which they were made. Where
 //! the traits leave a choice (which of two deliveries due at the same moment comes first, how often `forget` is called) the driver
 //! leaves none: times are unique, and forgetting goes on to its end.
 
+mod compare;
 mod doors;
 
 use std::collections::HashSet;
@@ -14,7 +15,7 @@ use hookpost_domain::delivery::Transition;
 use hookpost_domain::health::Health;
 use hookpost_domain::{
     Application, ApplicationId, AttemptId, Channel, DeliveryKey, DeliveryState, Endpoint, EndpointId, EventTypeName, Invalid, Message,
-    MessageContent, MessageId, OrgId, Progress, PublicIds, Reason, Receipt, ReceiptId, SourceId, Timestamp, Trigger,
+    MessageContent, MessageId, OrgId, Progress, PublicIds, Reason, ReceiptId, SourceId, Timestamp, Trigger,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -23,13 +24,12 @@ use tokio::sync::mpsc;
 use super::super::fixture;
 use super::super::{Harness, READY_GROUPS};
 use super::{End, Operation};
-use crate::history::{AttemptFilter, DeliveryFilter, EndpointCounts, MessageFilter, ReceiptCounts, RetentionPolicy, StoredAttempt};
+use crate::history::RetentionPolicy;
 use crate::intake::KeptAnswer;
 use crate::memory::MemoryStore;
-use crate::queue::{CancelFilter, ClaimRequest, LaneState, ReadyReceiver};
+use crate::queue::{CancelFilter, ClaimRequest, ReadyReceiver};
 use crate::{
-    Catalog, Claimed, History, IdempotencyKey, Intake, LeasedDelivery, NewMessage, Order, PageRequest, Queue, Record, Recorded, Reference,
-    SharedStore,
+    Catalog, Claimed, History, IdempotencyKey, Intake, LeasedDelivery, NewMessage, Order, PageRequest, Queue, Record, Recorded, SharedStore,
 };
 
 type Checked = Result<(), TestCaseError>;
@@ -437,101 +437,6 @@ impl<H: Harness> Lockstep<H> {
     fn hold(&mut self, model: Vec<LeasedDelivery>, subject: Vec<LeasedDelivery>) {
         self.held.extend(model.into_iter().zip(subject).map(|(model, subject)| Pair { model, subject }));
     }
-}
-
-/// Comparing.
-impl<H: Harness> Lockstep<H> {
-    fn compare_leased(&self, model: &[LeasedDelivery], subject: &[LeasedDelivery]) -> Checked {
-        let leased = |side, all: &[LeasedDelivery]| -> Vec<Option<Leased>> {
-            let one = |one: &LeasedDelivery| {
-                let number = self.number_of(side, one.key.message)?;
-                let message = Message { id: self.messages[number].1, ..Message::clone(&one.message) };
-                Some((number, one.key.endpoint, one.state, one.progress, one.trigger, one.application, Arc::new(message)))
-            };
-            all.iter().map(one).collect()
-        };
-        same(&leased(Side::Model, model), &leased(Side::Subject, subject), "leased")
-    }
-
-    async fn compare_everything(&self) -> Checked {
-        let (model, subject): (Facts, Facts) =
-            (self.facts(Side::Model, &self.model).await, self.facts(Side::Subject, &**self.store()).await);
-        same(&model.applications, &subject.applications, "applications")?;
-        same(&model.messages, &subject.messages, "messages")?;
-        same(&model.deliveries, &subject.deliveries, "deliveries")?;
-        same(&model.attempts, &subject.attempts, "attempts")?;
-        same(&model.lists, &subject.lists, "lists")?;
-        same(&model.lanes, &subject.lanes, "lanes")?;
-        same(&model.sources, &subject.sources, "sources")?;
-        same(&model.receipts, &subject.receipts, "receipts")?;
-        if !self.forgot {
-            same(&model.counts, &subject.counts, "counts")?;
-            same(&model.receipt_counts, &subject.receipt_counts, "counts of receipts")?;
-        }
-        Ok(())
-    }
-
-    async fn facts(&self, side: Side, store: &(impl Catalog + History + Queue + ?Sized)) -> Facts {
-        let mut facts = Facts::default();
-        for id in &self.applications {
-            let view = store.application_by_id(*id).await.expect("available");
-            facts.applications.push(format!("{view:?}"));
-            let page = store.messages(*id, MessageFilter::default(), first_page()).await.expect("available");
-            facts.lists.push(page.items.iter().map(|message| self.number_of(side, message.id)).collect());
-        }
-        for (number, (application, model, subject)) in self.messages.iter().enumerate() {
-            let id = match side {
-                Side::Model => *model,
-                Side::Subject => *subject,
-            };
-            let message = store.message(*application, Reference::Id(id)).await.expect("available");
-            facts.messages.push(message.map(|message| Message { id: *model, ..message }));
-            let listed = store.deliveries_of_message(id, first_page()).await.expect("available");
-            facts.deliveries.push(listed.items.iter().map(|one| (one.key.endpoint, one.state, one.progress)).collect());
-            let page = store.attempts_of_message(id, AttemptFilter::default(), first_page()).await.expect("available");
-            facts.attempts.extend(
-                page.items
-                    .into_iter()
-                    .map(|stored| (number, self.attempt_number(side, &stored), stored))
-                    .map(|(number, attempt, stored)| (number, attempt, stored.key.endpoint, format!("{:?}", stored.attempt))),
-            );
-        }
-        for (application, endpoint) in &self.endpoints {
-            let exists =
-                store.application_by_id(*application).await.expect("available").is_some_and(|view| view.endpoint(*endpoint).is_some());
-            if exists {
-                let page = store.messages_of_endpoint(*endpoint, DeliveryFilter::default(), first_page()).await.expect("available");
-                facts.lists.push(page.items.iter().map(|(message, _)| self.number_of(side, message.id)).collect());
-                facts.counts.push(store.endpoint_counts(*endpoint, Timestamp::ZERO, Timestamp::MAX).await.expect("available"));
-            }
-        }
-        self.add_doors(side, store, &mut facts).await;
-        facts.lanes = store.lanes().await.expect("available");
-        facts.lanes.sort_by_key(|lane| lane.endpoint);
-        facts
-    }
-
-    fn attempt_number(&self, side: Side, stored: &StoredAttempt) -> Option<usize> {
-        self.attempts.iter().position(|(model, subject)| match side {
-            Side::Model => *model == stored.id,
-            Side::Subject => *subject == stored.id,
-        })
-    }
-}
-
-/// All that can be asked of a store, with numbers for ids.
-#[derive(Default)]
-struct Facts {
-    applications: Vec<String>,
-    messages: Vec<Option<Message>>,
-    deliveries: Vec<Vec<(EndpointId, DeliveryState, Progress)>>,
-    attempts: Vec<(usize, Option<usize>, EndpointId, String)>,
-    lists: Vec<Vec<Option<usize>>>,
-    counts: Vec<EndpointCounts>,
-    sources: Vec<String>,
-    receipts: Vec<Option<Receipt>>,
-    receipt_counts: Vec<ReceiptCounts>,
-    lanes: Vec<LaneState>,
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(model: &T, subject: &T, what: &str) -> Checked {

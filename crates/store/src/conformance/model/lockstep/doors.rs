@@ -8,7 +8,8 @@ use hookpost_domain::source::SourceToken;
 use hookpost_domain::{MessageContent, MessageId, Receipt, Source, Timestamp};
 
 use super::super::super::fixture::door;
-use super::{Checked, Facts, Harness, Lockstep, Side, first_page, fixture, pick, refuse_or_not, same, to_uid};
+use super::compare::Facts;
+use super::{Checked, Harness, Lockstep, Side, first_page, fixture, pick, refuse_or_not, same, to_uid};
 use crate::history::ReceiptFilter;
 use crate::{Catalog, History, Intake, NewMessage, NewReceipt, Queue, Received};
 
