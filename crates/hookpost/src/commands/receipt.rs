@@ -169,7 +169,7 @@ pub(crate) fn run(args: &ReceiptArgs, environment: &Environment) -> anyhow::Resu
             let body = Body::default()
                 .set("since", since.as_deref())
                 // Of the first call, so that what comes meanwhile is left out.
-                .set("until", Some(until.clone().map_or_else(|| point_in_time("0s").unwrap_or_default(), |until| until)))
+                .set("until", Some(until.clone().unwrap_or_else(|| point_in_time("0s").unwrap_or_default())))
                 .set("verdict", verdict.as_deref())
                 .set("code", code.as_deref());
             replay_all(&client, source, body.into_value(), json)
