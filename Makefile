@@ -19,7 +19,7 @@ run: ## build the release binary and start everything on 127.0.0.1:8071
 	cargo build --release --locked --package hookpost
 	exec $(TARGET_DIR)/release/hookpost dev $(ARGS)
 
-test: ## everything that must hold: format, lints, arrows, unit tests, SDKs, wire, delivery, docs, kill test
+test: ## everything that must hold: format, lints, arrows, unit tests, SDKs, wire, delivery, receiving, docs, kill test
 	@scripts/setup.sh test
 	@python3 scripts/test.py $(ARGS)
 
@@ -42,5 +42,5 @@ fmt: ## format the code
 
 clean: ## remove what was built and installed here (not ./hookpost-data)
 	cargo clean
-	rm -rf tests/.cache examples/node/node_modules tests/sdk/javascript/node_modules
+	rm -rf tests/.cache examples/node/node_modules tests/sdk/javascript/node_modules tests/receive/javascript/node_modules
 	find tests examples scripts -name __pycache__ -prune -exec rm -rf {} +

@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "hookpost": {"*"},
     "sim": {"engine", "api", "store", "store-sqlite", "store-postgres", "transport", "domain"},
     "bench": {"store", "store-sqlite", "domain"},
+    "fuzz": {"providers", "shaping", "domain"},
 }
 
 # Tests may reach further than the code: a crate is tested against real neighbours.

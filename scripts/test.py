@@ -68,10 +68,12 @@ STEPS = [
     *on_both_databases("wire"),
     *on_both_databases("sdk"),
     *on_both_databases("delivery"),
+    *on_both_databases("receive"),
     Step("examples", [*PYTHON, "tests/examples/run.py"], needs_server=True),
     Step("docs", [*PYTHON, "tests/docs/run.py"], needs_server=True),
     Step("nodes", [*PYTHON, "tests/nodes/run.py"], needs_server=True),
     Step("kill test", [str(target_dir() / "debug" / "hookpost-bench"), "kill", "--rounds", "8"], needs_server=True),
+    Step("kill through source", [str(target_dir() / "debug" / "hookpost-bench"), "kill", "--through", "source", "--rounds", "4"], needs_server=True),
 ]
 
 # What the runners of the steps print about their tests: nextest, cargo test, and our own.

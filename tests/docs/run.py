@@ -29,6 +29,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -93,7 +94,7 @@ def commands_of(block: Block) -> list[Command]:
 
 # Values that differ from run to run, by what they look like.
 KINDS = [
-    (r"\b(?:app|ep|msg|atmpt|org|qtask|key|evtype)_[A-Za-z0-9]{20,}\b", r"(?:app|ep|msg|atmpt|org|qtask|key|evtype)_[A-Za-z0-9]+"),
+    (r"\b(?:app|ep|msg|atmpt|org|qtask|key|evtype|src|rcpt)_[A-Za-z0-9]{20,}\b", r"(?:app|ep|msg|atmpt|org|qtask|key|evtype|src|rcpt)_[A-Za-z0-9]+"),
     (r"\b(?:whsec|whpk|hk)_[A-Za-z0-9+/=_-]+", r"(?:whsec|whpk|hk)_[A-Za-z0-9+/=_-]+"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?", r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?"),
     (r"\b\d+(?:\.\d+)? ?(?:ms|µs|s)\b", r"\d+(?:\.\d+)? ?(?:ms|µs|s)"),
@@ -307,6 +308,28 @@ def settings_told_wrongly(document: Path) -> list[str]:
     return found
 
 
+def provider_row(provider: dict[str, Any]) -> str:
+    """As it stands in the table of providers; the same place of all schemes stands there once."""
+
+    def places(field: str) -> str:
+        found = dict.fromkeys(scheme[field] for scheme in provider["schemes"] if scheme[field])
+        return "; ".join(f"`{place}`" for place in found).replace("|", "\\|")
+
+    schemes = ", ".join(scheme["name"] for scheme in provider["schemes"])
+    handshake = "yes" if provider["handshake"] else ""
+    name = f"[{provider['displayName']}]({provider['documentation']})" if provider["documentation"] else provider["displayName"]
+    return f"| `{provider['name']}` | {name} | {schemes} | {places('eventId')} | {places('eventType')} | {handshake} |"
+
+
+def providers_told_wrongly(document: Path) -> list[str]:
+    """The table of providers against what the binary knows."""
+    said = subprocess.run([str(places.binary()), "providers", "--json"], capture_output=True, text=True, check=True).stdout
+    rows = [provider_row(provider) for provider in json.loads(said)["data"]]
+    shown = re.findall(r"^\| `[a-z0-9_]+` \| .*$", document.read_text().split("## Providers")[1], re.MULTILINE)
+    found = [f"{document.name}: the table of providers lacks the row\n{row}" for row in rows if row not in shown]
+    return found + [f"{document.name}: there is no such provider\n{row}" for row in shown if row not in rows]
+
+
 def broken_links(document: Path) -> list[str]:
     text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
     found = []
@@ -336,6 +359,9 @@ def main() -> int:
         wrong += [link for link in links if link not in wrong]
     if not wanted:
         told_wrongly = settings_told_wrongly(root / "docs" / "configuration.md")
+        passed += not told_wrongly
+        wrong += told_wrongly
+        told_wrongly = providers_told_wrongly(root / "docs" / "receiving.md")
         passed += not told_wrongly
         wrong += told_wrongly
     for problem in wrong:

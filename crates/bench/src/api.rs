@@ -14,6 +14,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::entrance::Place;
 use crate::http::Connection;
 use crate::sink::SECRET;
 
@@ -44,6 +45,19 @@ impl Api {
     /// It has the secret that the sink knows.
     pub(crate) fn create_endpoint(&mut self, application: &str, url: &str) -> Result<()> {
         self.post(&format!("/api/v1/app/{application}/endpoint/"), &json!({ "url": url, "secret": SECRET })).map(drop)
+    }
+
+    /// A source that takes what GitHub signs with the secret. Whatever host the server calls itself, it is this one that is asked.
+    pub(crate) fn create_source(&mut self, uid: &str, secret: &str) -> Result<Place> {
+        let body = json!({ "name": uid, "uid": uid, "type": "github", "config": { "secret": secret } });
+        let source = self.post("/ingest/api/v1/source", &body)?;
+        let text = |field: &str| source[field].as_str().with_context(|| format!("the source has no {field}"));
+        let url: Uri = text("ingestUrl")?.parse().context("the URL of the source")?;
+        Ok(Place { uri: url.path().parse()?, application: text("applicationId")?.to_owned() })
+    }
+
+    pub(crate) fn create_endpoint_of_source(&mut self, source: &str, url: &str) -> Result<()> {
+        self.post(&format!("/ingest/api/v1/source/{source}/endpoint"), &json!({ "url": url, "secret": SECRET })).map(drop)
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Result<Value> {

@@ -1,8 +1,8 @@
 //! The kill test: load, `kill -9` at random moments, start again, many times; then every message that was acknowledged must be
 //! listed, and must have arrived with its bytes unchanged at every endpoint it was meant for.
 //!
-//! Every message has an idempotency key. What was not answered when the server died is sent again with the same key, and must
-//! not become a second message. What arrives twice must have arrived before a kill and again after it: it was delivered, and
+//! Every message has an idempotency key, or the provider's event id where it comes in by a source. What was not answered when
+//! the server died is sent again with the same key, and must not become a second message. What arrives twice must have arrived before a kill and again after it: it was delivered, and
 //! the server died before that was on disk. That is the price of "at least once", and the only one that is accepted here.
 
 mod ledger;
@@ -20,6 +20,7 @@ use self::ledger::{Ledger, Receiver};
 use self::load::{Acknowledged, Work, send_until_dead, send_until_done};
 use crate::api::Api;
 use crate::child::{Process, Server};
+use crate::entrance::{Door, Place};
 use crate::payload::{Payload, Stamp};
 
 /// The applications and how many endpoints each has. At the last one every fifth attempt fails.
@@ -36,6 +37,9 @@ pub(crate) struct Arguments {
     /// The longest that it lives
     #[arg(long, default_value_t = 2.0)]
     seconds_per_round: f64,
+    /// Which way the messages come in
+    #[arg(long, value_enum, default_value = "api")]
+    through: Door,
     /// Connections that send
     #[arg(long, default_value_t = 16)]
     connections: usize,
@@ -63,19 +67,23 @@ struct Findings {
 /// Whether nothing was lost.
 pub(crate) fn run(arguments: &Arguments, server: &Server, directory: &std::path::Path) -> Result<bool> {
     let seed = arguments.seed.unwrap_or(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
-    println!("kill test: {} rounds of up to {} s, seed {seed}", arguments.rounds, arguments.seconds_per_round);
+    let through = match arguments.through {
+        Door::Api => "the API",
+        Door::Source => "sources",
+    };
+    println!("kill test through {through}: {} rounds of up to {} s, seed {seed}", arguments.rounds, arguments.seconds_per_round);
     let temporary = tempfile::Builder::new().prefix("kill-").tempdir_in(directory)?;
     let data = arguments.keep.clone().unwrap_or_else(|| temporary.path().join("data"));
     let server = server.with("HOOKPOST_RETRY_SCHEDULE", "50ms,100ms,200ms,400ms,1s,1s,1s,1s,1s,1s,1s,1s,2s,2s,2s,2s");
 
     let payload = Payload::of_bytes(PAYLOAD_BYTES);
     let receiver = Receiver::start(&payload)?;
-    let work = Work::new(payload.clone(), arguments.connections)?;
     let mut random = Random(seed);
     let mut recoveries_ms = Vec::new();
 
     let (process, _) = server.start(&data)?;
-    create(&process, &receiver)?;
+    let places = create(arguments.through, &process, &receiver)?;
+    let work = Work::new(payload.clone(), arguments, &places)?;
     let mut next = Some(process);
     let progress =
         ProgressBar::new(u64::from(arguments.rounds)).with_style(ProgressStyle::with_template("kill {pos}/{len} {wide_bar} {msg}")?);
@@ -119,7 +127,7 @@ pub(crate) fn run(arguments: &Arguments, server: &Server, directory: &std::path:
     wait_for_rest(&receiver, &acknowledged);
     let ledger = receiver.ledger();
     let mut findings = examine(&ledger, &acknowledged);
-    list_all(&process, &payload, &acknowledged, &mut findings)?;
+    list_all(&process, &places, &payload, &acknowledged, &mut findings)?;
 
     recoveries_ms.sort_by(f64::total_cmp);
     report(arguments, &work, &ledger, &findings, expected, &recoveries_ms);
@@ -134,16 +142,14 @@ fn endpoints_of(sequence: u64) -> u64 {
     APPLICATIONS[application_of(sequence)].1
 }
 
-fn create(process: &Process, receiver: &Receiver) -> Result<()> {
+fn create(through: Door, process: &Process, receiver: &Receiver) -> Result<Vec<Place>> {
     let mut api = Api::new(process.address)?;
-    for (name, endpoints) in APPLICATIONS {
-        api.create_application(name)?;
-        for endpoint in 0..endpoints {
-            let manner = if name == "kill-flaky" { "flaky" } else { "ok" };
-            api.create_endpoint(name, &format!("http://{}/{manner}/{endpoint}", receiver.address))?;
-        }
-    }
-    Ok(())
+    let create = |(name, endpoints)| {
+        let manner = if name == "kill-flaky" { "flaky" } else { "ok" };
+        let urls = (0..endpoints).map(|endpoint| format!("http://{}/{manner}/{endpoint}", receiver.address));
+        through.create(&mut api, name, urls)
+    };
+    APPLICATIONS.into_iter().map(create).collect()
 }
 
 fn wait_for_rest(receiver: &Receiver, acknowledged: &Acknowledged) {
@@ -196,14 +202,14 @@ fn examine(ledger: &Ledger, acknowledged: &Acknowledged) -> Findings {
 }
 
 /// What the API lists has to be exactly what was acknowledged.
-fn list_all(process: &Process, payload: &Payload, acknowledged: &Acknowledged, findings: &mut Findings) -> Result<()> {
+fn list_all(process: &Process, places: &[Place], payload: &Payload, acknowledged: &Acknowledged, findings: &mut Findings) -> Result<()> {
     let mut api = Api::new(process.address)?;
     let mut listed = BTreeSet::new();
-    for (name, _) in APPLICATIONS {
+    for Place { application, .. } in places {
         let mut iterator: Option<String> = None;
         loop {
             let from = iterator.map(|iterator| format!("&iterator={iterator}")).unwrap_or_default();
-            let page = api.get(&format!("/api/v1/app/{name}/msg/?limit=250{from}"))?;
+            let page = api.get(&format!("/api/v1/app/{application}/msg/?limit=250{from}"))?;
             for message in page["data"].as_array().context("a list without data")? {
                 let id = message["id"].as_str().context("a message without id")?.to_owned();
                 let sequence = message["payload"]["sequence"].as_str().and_then(|text| text.parse().ok());

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::header::{HOST, HeaderValue};
+use hyper::{StatusCode, Uri};
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
+use crate::entrance::Entrance;
 use crate::http::Connection;
 use crate::payload::{Payload, Stamp};
 use crate::sink::{Window, new_histogram};
@@ -29,8 +29,8 @@ const TICK: Duration = Duration::from_micros(200);
 pub(crate) struct Producer {
     /// Connection number n goes to the (n modulo their number)th.
     pub(crate) addresses: Vec<SocketAddr>,
-    pub(crate) authorization: HeaderValue,
-    /// The URIs of the applications; message number n goes to the (n modulo their number)th.
+    pub(crate) entrance: Entrance,
+    /// Where the messages of the applications or sources come in; message number n goes to the (n modulo their number)th.
     pub(crate) uris: Vec<Uri>,
     pub(crate) payload: Payload,
     pub(crate) epoch: Instant,
@@ -66,7 +66,7 @@ pub(crate) struct Sent {
     pub(crate) accepted: u64,
     pub(crate) accepted_in_window: u64,
     pub(crate) accepted_by_application: Vec<u64>,
-    /// Answers other than 202, by status.
+    /// Answers that refuse, by status.
     pub(crate) refused: BTreeMap<u16, u64>,
     pub(crate) next_sequence: u64,
     /// From the planned time to the answer, of messages planned within the window.
@@ -234,13 +234,8 @@ fn keep_pace(queue: &Queue, epoch: Instant, plan: Plan, per_second: f64) -> (u64
 impl Run {
     async fn exchange(&self, line: &mut Line, stamp: Stamp) -> Result<()> {
         let application = (stamp.sequence % self.producer.uris.len() as u64) as usize;
-        let mut request = Request::new(Full::new(self.producer.payload.request(stamp)));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.producer.uris[application].clone();
-        let headers = request.headers_mut();
-        headers.insert(HOST, line.host.clone());
-        headers.insert(AUTHORIZATION, self.producer.authorization.clone());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut request = self.producer.entrance.request(&self.producer.uris[application], &self.producer.payload, stamp, None)?;
+        request.headers_mut().insert(HOST, line.host.clone());
         let (status, body) = line.connection.send(request).await.context("sending a message")?;
         let answered_us = since_us(self.producer.epoch);
 
@@ -256,7 +251,7 @@ impl Run {
         if self.plan.window.holds(stamp.sent_us) {
             sent.ack_us.saturating_record(answered_us.saturating_sub(stamp.sent_us).max(1));
         }
-        if status == StatusCode::ACCEPTED {
+        if self.producer.entrance.is_accepted(status) {
             sent.accepted += 1;
             sent.accepted_by_application[application] += 1;
             if self.plan.window.holds(answered_us) {

@@ -6,6 +6,7 @@
 
 mod api;
 mod child;
+mod entrance;
 mod forwarder;
 mod http;
 mod kill;

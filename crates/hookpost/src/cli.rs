@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    app, apply, attempt, backup, endpoint, event_type, key, message, migrate, move_data, receipt, send, source, tail, task, token, why,
+    app, apply, attempt, backup, endpoint, event_type, key, message, migrate, move_data, providers, receipt, send, sign, source, tail,
+    task, token, verify, why,
 };
 use crate::config::{Form, SETTINGS};
 use crate::failure::EXIT_CODES;
@@ -87,6 +88,15 @@ Examples:
 
     /// Background tasks: the replays and recoveries under way
     Task(task::TaskArgs),
+
+    /// Is this webhook what it says it is, and if not, why?
+    Verify(verify::VerifyArgs),
+
+    /// Make a webhook as a provider signs it, for trying a receiver
+    Sign(sign::SignArgs),
+
+    /// Providers: whose webhooks can be verified, and what that needs
+    Providers(providers::ProvidersArgs),
 
     /// API keys: create, list, revoke
     Key(key::KeyArgs),

@@ -143,7 +143,8 @@ impl Server {
 
 fn http(connections: &TaskTracker) -> auto::Builder<TrackedExecutor> {
     let mut http = auto::Builder::new(TrackedExecutor(connections.clone()));
-    http.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_TIMEOUT).pipeline_flush(true);
+    // Not `pipeline_flush`: with it hyper keeps back the answer to a head that it cannot read, because it has read nothing to its end.
+    http.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_TIMEOUT);
     http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(HTTP2_PING_INTERVAL)

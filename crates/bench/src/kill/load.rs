@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use futures_util::future::join_all;
-use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use hyper::{Method, Request, Uri};
+use hyper::Uri;
+use hyper::header::{HOST, HeaderValue};
 
-use super::{APPLICATIONS, application_of};
-use crate::api::authorization;
+use super::{Arguments, application_of};
+use crate::entrance::{Entrance, Place};
 use crate::http::Connection;
 use crate::payload::{Payload, Stamp};
 
@@ -23,7 +22,9 @@ pub(super) struct Work {
     payload: Payload,
     connections: usize,
     /// One for the whole test: the server tells idempotency keys apart by who sent them, and that is the token.
-    authorization: HeaderValue,
+    entrance: Entrance,
+    /// By the number of the application.
+    uris: Vec<Uri>,
     state: Mutex<State>,
 }
 
@@ -44,8 +45,10 @@ enum What {
 }
 
 impl Work {
-    pub(super) fn new(payload: Payload, connections: usize) -> Result<Self> {
-        Ok(Self { payload, connections, authorization: authorization()?, state: Mutex::default() })
+    pub(super) fn new(payload: Payload, arguments: &Arguments, places: &[Place]) -> Result<Self> {
+        let uris = places.iter().map(|place| place.uri.clone()).collect();
+        let entrance = arguments.through.entrance()?;
+        Ok(Self { payload, connections: arguments.connections, entrance, uris, state: Mutex::default() })
     }
 
     pub(super) fn acknowledged(&self) -> Acknowledged {
@@ -114,20 +117,11 @@ async fn one_connection(work: &Work, address: SocketAddr, what: What, host: &Hea
     let Ok(mut connection) = Connection::open(address).await else { return Ok(()) };
     while connection.is_open() {
         let Some(sequence) = work.take(what) else { return Ok(()) };
-        let mut request = Request::new(Full::new(work.payload.request(Stamp { sequence, sent_us: 0 })));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = format!("/api/v1/app/{}/msg/", APPLICATIONS[application_of(sequence)].0).parse::<Uri>()?;
-        let map = request.headers_mut();
-        map.insert(HOST, host.clone());
-        map.insert(AUTHORIZATION, work.authorization.clone());
-        map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        map.insert(HeaderName::from_static("idempotency-key"), HeaderValue::from_str(&format!("kill-{sequence}"))?);
+        let (stamp, key) = (Stamp { sequence, sent_us: 0 }, format!("kill-{sequence}"));
+        let mut request = work.entrance.request(&work.uris[application_of(sequence)], &work.payload, stamp, Some(&key))?;
+        request.headers_mut().insert(HOST, host.clone());
         match connection.send(request).await {
-            Ok((status, body)) if status == 202 => {
-                let answer: serde_json::Value = serde_json::from_slice(&body).context("the answer to a message")?;
-                let id = answer["id"].as_str().context("an answer without id")?;
-                work.acknowledge(sequence, id)?;
-            }
+            Ok((status, body)) if work.entrance.is_accepted(status) => work.acknowledge(sequence, &work.entrance.message_id(&body)?)?,
             Ok((status, body)) => bail!("number {sequence} was answered with {status}: {}", String::from_utf8_lossy(&body)),
             Err(_) => {
                 work.state().unanswered.push_back(sequence);

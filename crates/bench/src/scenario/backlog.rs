@@ -20,7 +20,7 @@ impl Bench {
         let server = self.server().with("HOOKPOST_REQUEST_TIMEOUT", "1h");
         let (running, _) = server.start_all(directory.path())?;
         let shape = Shape { manner: |_| Manner::Waits, ..Shape::closed(1, 1, 0.0) };
-        self.create(&running, &sink, shape)?;
+        let producer = self.create(&running, &sink, shape)?;
 
         self.say("S7", "piling up");
         let plan = Plan {
@@ -30,7 +30,7 @@ impl Bench {
             first_sequence: 0,
             window: Window::ALWAYS,
         };
-        let sent = send(&self.producer(&running, 1)?, plan)?;
+        let sent = send(&producer, plan)?;
         ensure!(sent.accepted == messages, "{} of {messages} messages were accepted: {:?}", sent.accepted, sent.refused);
         ensure!(sink.unique() == 0, "the receiver was not meant to answer yet");
         let pending = running.memory()?;

@@ -4,6 +4,7 @@
 mod backlog;
 mod latency;
 mod nodes;
+mod r1;
 mod rest;
 mod throughput;
 mod trouble;
@@ -14,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum as _;
-use hyper::header::HeaderValue;
+use hyper::Uri;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::api::authorization;
 use crate::child::{DatabaseKind, Running, Server, start_forwarder, tail};
+use crate::entrance::{Door, uri_of_application};
 use crate::load::{Pace, Plan, Producer, Sent, Until, send, since_us};
 use crate::machine::Sample;
 use crate::payload::Payload;
@@ -51,6 +52,8 @@ pub(crate) enum Scenario {
     S8,
     /// Lists and throughput among two million messages
     Volume,
+    /// Signed events of GitHub into a source, one endpoint, 64 connections: closed loop, then open at half of that rate
+    R1,
     /// S1 on one node and on two, which share a PostgreSQL and the load
     Nodes,
     /// S1 without the forwarder, for as long as `--seconds` says: whether the rate is held
@@ -62,7 +65,7 @@ impl Scenario {
     pub(crate) fn usual(database: DatabaseKind) -> Vec<Self> {
         match database {
             DatabaseKind::Sqlite => Self::value_variants().iter().copied().filter(|&scenario| scenario != Self::Nodes).collect(),
-            DatabaseKind::Postgres => vec![Self::S1, Self::S2, Self::S3, Self::S4, Self::S5, Self::Nodes],
+            DatabaseKind::Postgres => vec![Self::S1, Self::S2, Self::S3, Self::S4, Self::S5, Self::R1, Self::Nodes],
         }
     }
 }
@@ -100,6 +103,7 @@ enum Subject<'a> {
 /// How it is loaded.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
+    door: Door,
     applications: u64,
     endpoints: u64,
     pace: Pace,
@@ -110,7 +114,8 @@ struct Shape {
 
 impl Shape {
     fn closed(applications: u64, endpoints: u64, seconds: f64) -> Self {
-        Self { applications, endpoints, pace: Pace::Closed, connections: CONNECTIONS, seconds, manner: |_| Manner::Answers }
+        let manner = |_| Manner::Answers;
+        Self { door: Door::Api, applications, endpoints, pace: Pace::Closed, connections: CONNECTIONS, seconds, manner }
     }
 
     fn open(applications: u64, per_second: f64, seconds: f64) -> Self {
@@ -183,6 +188,7 @@ impl Bench {
                 Scenario::S6 => self.s6(),
                 Scenario::S7 => self.s7(),
                 Scenario::S8 => self.s8(),
+                Scenario::R1 => self.r1(),
                 Scenario::Volume => self.volume(),
                 Scenario::Hold => self.hold(),
                 Scenario::Nodes => self.nodes(),
@@ -229,22 +235,24 @@ impl Bench {
     fn measure_once(&self, scenario: &str, subject: Subject<'_>, shape: Shape) -> Result<Run> {
         let sink = Sink::start(self.epoch, &self.payload, shape.endpoints)?;
         let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(&self.options.directory)?;
-        let (name, running) = match subject {
+        let (name, running, producer) = match subject {
             Subject::Forwarder => {
                 let arguments = ["--to".to_owned(), sink.address.to_string(), "--fan-out".to_owned(), shape.endpoints.to_string()];
-                ("forwarder", Running::from(start_forwarder(&arguments)?))
+                let running = Running::from(start_forwarder(&arguments)?);
+                let producer = self.producer(&running, shape.applications)?;
+                ("forwarder", running, producer)
             }
             Subject::Server(server) => {
                 let (running, _) = server.start_all(directory.path())?;
-                self.create(&running, &sink, shape)?;
-                ("hookpost", running)
+                let producer = self.create(&running, &sink, shape)?;
+                ("hookpost", running, producer)
             }
         };
         self.say(scenario, name);
         // The time of creating things is not part of the plan.
         let plan = self.plan(shape);
         sink.set_window(plan.window);
-        let loaded = self.load(&running, shape, plan);
+        let loaded = self.load(&running, &producer, plan);
         let (sent, usage) =
             loaded.with_context(|| format!("the load on {name}, which said: {}", tail(&directory.path().join("data.log"))))?;
         let arrivals = self.wait_for_rest(&sink, expected(&sent, shape));
@@ -277,11 +285,10 @@ impl Bench {
     }
 
     /// Sends, and samples the machine at the edges of the window.
-    fn load(&self, running: &Running, shape: Shape, plan: Plan) -> Result<(Sent, crate::machine::Usage)> {
-        let producer = self.producer(running, shape.applications)?;
+    fn load(&self, running: &Running, producer: &Producer, plan: Plan) -> Result<(Sent, crate::machine::Usage)> {
         let pids = running.pids();
         std::thread::scope(|scope| {
-            let load = scope.spawn(|| send(&producer, plan));
+            let load = scope.spawn(|| send(producer, plan));
             let sample_at = |at_us: u64| {
                 std::thread::sleep(Duration::from_micros(at_us.saturating_sub(since_us(self.epoch))));
                 Sample::take(&pids)
@@ -300,22 +307,26 @@ impl Bench {
         Plan { connections: shape.connections, pace: shape.pace, until, first_sequence: 0, window: Window { from_us, to_us } }
     }
 
+    /// Of messages for applications, for programs that need not know them before.
     fn producer(&self, running: &Running, applications: u64) -> Result<Producer> {
-        let uris = (0..applications).map(|index| Ok(format!("/api/v1/app/{}/msg/", application(index)).parse()?)).collect::<Result<_>>()?;
-        let authorization: HeaderValue = authorization()?;
-        Ok(Producer { addresses: running.addresses(), authorization, uris, payload: self.payload.clone(), epoch: self.epoch })
+        let uris = (0..applications).map(|index| uri_of_application(&application(index))).collect::<Result<_>>()?;
+        self.producer_for(running, Door::Api, uris)
     }
 
-    fn create(&self, running: &Running, sink: &Sink, shape: Shape) -> Result<()> {
+    fn producer_for(&self, running: &Running, door: Door, uris: Vec<Uri>) -> Result<Producer> {
+        let entrance = door.entrance()?;
+        Ok(Producer { addresses: running.addresses(), entrance, uris, payload: self.payload.clone(), epoch: self.epoch })
+    }
+
+    /// Creates what the shape says, and a producer for it.
+    fn create(&self, running: &Running, sink: &Sink, shape: Shape) -> Result<Producer> {
         let mut api = running.api()?;
+        let mut uris = Vec::new();
         for index in 0..shape.applications {
-            let application = application(index);
-            api.create_application(&application)?;
-            for endpoint in 0..shape.endpoints {
-                api.create_endpoint(&application, &sink.url((shape.manner)(index), endpoint))?;
-            }
+            let endpoints = (0..shape.endpoints).map(|endpoint| sink.url((shape.manner)(index), endpoint));
+            uris.push(shape.door.create(&mut api, &application(index), endpoints)?.uri);
         }
-        Ok(())
+        self.producer_for(running, shape.door, uris)
     }
 
     fn wait_for_rest(&self, sink: &Sink, expected: u64) -> Arrivals {

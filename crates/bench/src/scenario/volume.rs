@@ -18,8 +18,7 @@ impl Bench {
         let sink = Sink::start(self.epoch, &self.payload, 1)?;
         let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(&self.options.directory)?;
         let (running, _) = self.options.server.start_all(directory.path())?;
-        self.create(&running, &sink, Shape::closed(APPLICATIONS, 1, 0.0))?;
-        let producer = self.producer(&running, APPLICATIONS)?;
+        let producer = self.create(&running, &sink, Shape::closed(APPLICATIONS, 1, 0.0))?;
 
         let mut stored = 0;
         let mut lost = 0;

@@ -7,18 +7,22 @@ pub(crate) mod backup;
 pub(crate) mod endpoint;
 pub(crate) mod event_type;
 mod fields;
+mod incoming;
 pub(crate) mod key;
 mod listing;
 pub(crate) mod message;
 pub(crate) mod migrate;
 pub(crate) mod move_data;
+pub(crate) mod providers;
 pub(crate) mod receipt;
 pub(crate) mod send;
+pub(crate) mod sign;
 pub(crate) mod source;
 pub(crate) mod tail;
 pub(crate) mod task;
 mod tasks;
 pub(crate) mod token;
+pub(crate) mod verify;
 pub(crate) mod why;
 
 use std::process::ExitCode;
@@ -49,6 +53,9 @@ pub(crate) fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCod
         Command::Apply(args) => apply::run(&args, environment)?,
         Command::Plan(args) => apply::plan(&args, environment)?,
         Command::Task(args) => task::run(&args, environment)?,
+        Command::Verify(args) => return verify::run(&args),
+        Command::Sign(args) => sign::run(&args)?,
+        Command::Providers(args) => providers::run(&args)?,
         Command::Key(args) => key::run(&args, environment)?,
         Command::Token(args) => token::run(&args, environment)?,
         Command::Backup(args) => backup::backup(&args, environment)?,

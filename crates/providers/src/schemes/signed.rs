@@ -362,6 +362,10 @@ impl super::Check for Check {
         for (name, value) in &self.must {
             request.set_header(name, value);
         }
+        if let Placement::Elements { header, .. } = &self.form {
+            // What is signed anew does not vouch for the signature that it had.
+            request.headers.remove(header);
+        }
         let mut elements = Elements::default();
         let timestamp = self.clock.as_ref().map(|clock| (clock, clock.unit.write(now)));
         if let Some((clock, text)) = &timestamp {
