@@ -92,6 +92,10 @@ impl Transport for Receiver {
         let answer = self.answers.lock().pop_front();
         answer.unwrap_or_else(|| Ok(Received { status_code: 200, headers: HeaderMap::new(), body: Bytes::from_static(b"thanks") }))
     }
+
+    async fn fetch(&self, request: OutgoingRequest) -> Result<Received, TransportError> {
+        self.send(request).await
+    }
 }
 
 pub(crate) struct TestServer {

@@ -1,6 +1,6 @@
 //! One request that arrived at a source: what came, what was made of it and why. Kept also when it was turned away.
 
-mod arrival;
+mod origin;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{MessageId, ReceiptId, SourceId};
 use crate::time::Timestamp;
 
-pub use arrival::Arrival;
+pub use origin::Origin;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {

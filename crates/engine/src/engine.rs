@@ -42,6 +42,7 @@ pub struct Engine {
     pub(crate) events: mpsc::Sender<Waiting>,
     events_waiting: Mutex<Option<mpsc::Receiver<Waiting>>>,
     pub(crate) tasks_changed: Notify,
+    pub(crate) sources_changed: Notify,
 
     /// Workers, claims and other short work on behalf of lanes.
     pub(crate) tracker: TaskTracker,
@@ -76,6 +77,7 @@ impl Engine {
             events,
             events_waiting: Mutex::new(Some(events_waiting)),
             tasks_changed: Notify::new(),
+            sources_changed: Notify::new(),
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             attempts_end: CancellationToken::new(),
@@ -83,7 +85,7 @@ impl Engine {
         })
     }
 
-    /// Takes up what the store has, serves what becomes ready, and runs background tasks and retention, until `shutdown`; then stops claiming, gives attempts
+    /// Takes up what the store has, serves what becomes ready, and runs background tasks, pull sources and retention, until `shutdown`; then stops claiming, gives attempts
     /// in flight the grace period, records them and releases the rest. `news`: of other nodes, where the store is shared. To be called once.
     pub async fn run(self: Arc<Self>, mut ready: ReadyReceiver, mut news: Option<NewsReceiver>, shutdown: CancellationToken) {
         let mut services = JoinSet::new();
@@ -94,6 +96,7 @@ impl Engine {
         services.spawn(Arc::clone(&self).keep_house());
         services.spawn(Arc::clone(&self).serve_retention());
         services.spawn(Arc::clone(&self).serve_tasks());
+        services.spawn(Arc::clone(&self).serve_pull());
         let mut recorder = JoinSet::new();
         recorder.spawn(Arc::clone(&self).serve_recorder());
 

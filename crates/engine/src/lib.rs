@@ -6,10 +6,13 @@
 //!  wake (resend, timer) ─┘   per endpoint                      └─► dead, canceled
 //! ```
 //!
+//! What comes in without a call (cron, polls, back-fill) begins in [`pull`].
+//!
 //! Time, randomness, transport and store are arguments; nothing here opens a socket or a file. The engine decides nothing that
 //! `hookpost-domain` can decide: it asks `advance`, `Health`, `Throttle`, and acts.
 
 pub mod metrics;
+pub mod pull;
 pub mod settings;
 pub mod status;
 pub mod transport;

@@ -22,6 +22,12 @@ pub struct EngineMetrics {
     lease_lost: Counter,
     operational_events_dropped: Counter,
     forgotten: Counter,
+    cron_fired: Counter,
+    polls: Counter,
+    polls_failed: Counter,
+    polled: Counter,
+    back_fills_failed: Counter,
+    back_filled: Counter,
     in_flight: Gauge,
     lanes: Gauge,
     backlog: Gauge,
@@ -59,6 +65,12 @@ impl EngineMetrics {
         let lease_lost = counter("leases_lost", "Outcomes that another holder of the delivery made void: possible duplicates");
         let operational_events_dropped = counter("operational_events_dropped", "Operational events that found no room");
         let forgotten = counter("messages_forgotten", "Messages and payloads removed by retention");
+        let cron_fired = counter("cron_fired", "Messages made by cron sources");
+        let polls = counter("polls", "Looks of poll sources that were answered");
+        let polls_failed = counter("polls_failed", "Looks of poll sources that failed");
+        let polled = counter("polled", "Messages made by poll sources");
+        let back_fills_failed = counter("back_fills_failed", "Looks for missing events that failed");
+        let back_filled = counter("back_filled", "Events that never arrived and were fetched from the provider");
 
         let in_flight = Gauge::default();
         registry.register("attempts_in_flight", "Attempts under way", in_flight.clone());
@@ -100,6 +112,12 @@ impl EngineMetrics {
             lease_lost,
             operational_events_dropped,
             forgotten,
+            cron_fired,
+            polls,
+            polls_failed,
+            polled,
+            back_fills_failed,
+            back_filled,
             in_flight,
             lanes,
             backlog,
@@ -156,6 +174,27 @@ impl EngineMetrics {
 
     pub(crate) fn forgotten(&self, rows: u64) {
         self.forgotten.inc_by(rows);
+    }
+
+    pub(crate) fn cron_fired(&self, messages: usize) {
+        self.cron_fired.inc_by(messages as u64);
+    }
+
+    pub(crate) fn polled(&self, messages: usize) {
+        self.polls.inc();
+        self.polled.inc_by(messages as u64);
+    }
+
+    pub(crate) fn poll_failed(&self) {
+        self.polls_failed.inc();
+    }
+
+    pub(crate) fn back_filled(&self, messages: usize) {
+        self.back_filled.inc_by(messages as u64);
+    }
+
+    pub(crate) fn back_fill_failed(&self) {
+        self.back_fills_failed.inc();
     }
 
     pub(crate) fn gauges(&self, in_flight: usize, lanes: usize, backlog: u64, oldest_pending: Duration) {

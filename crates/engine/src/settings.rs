@@ -22,6 +22,8 @@ pub struct EngineSettings {
     pub response_body_bytes_kept: usize,
     pub operational_webhooks: bool,
     pub retention: RetentionPolicy,
+    /// Of the messages that pull sources make.
+    pub payload_retention: Duration,
     /// How long attempts in flight may take to end after the shutdown has begun.
     pub shutdown_grace: Duration,
 }
@@ -39,6 +41,7 @@ impl Default for EngineSettings {
             response_body_bytes_kept: limits::RESPONSE_BODY_BYTES_KEPT,
             operational_webhooks: true,
             retention: RetentionPolicy { rows: limits::PAYLOAD_RETENTION_DEFAULT, receipts: limits::RECEIPT_RETENTION_DEFAULT },
+            payload_retention: limits::PAYLOAD_RETENTION_DEFAULT,
             shutdown_grace: Duration::from_secs(10),
         }
     }

@@ -12,6 +12,9 @@ pub trait Transport: Send + Sync + std::fmt::Debug {
     /// Sends once. Never follows a redirect, never reaches a forbidden address, and ends within `timeout` for the whole
     /// exchange: connecting, headers and body.
     async fn send(&self, request: OutgoingRequest) -> Result<Answer, TransportError>;
+
+    /// The same for whoever needs the whole answer: a body of more than `body_bytes_kept` bytes is an error and is read no further.
+    async fn fetch(&self, request: OutgoingRequest) -> Result<Answer, TransportError>;
 }
 
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use axum::Router;
 use hookpost_api::{ApiMetrics, ApiSettings, ApiState, TokenSecret};
 use hookpost_domain::{Clock, Entropy};
 use hookpost_engine::metrics::EngineMetrics;
-use hookpost_engine::{Engine, Transport};
+use hookpost_engine::{Engine, EngineSettings, Transport};
 use hookpost_store::SharedStore;
 use hookpost_store::queue::{NewsReceiver, ReadyReceiver};
 use hookpost_transport::{AddressPolicy, HttpTransport, Proxy, TransportSettings};
@@ -45,8 +45,8 @@ pub(crate) async fn wire(settings: &Settings, local_url: &str) -> anyhow::Result
     let database::Opened { database, ready, news } = database::open(settings, Arc::new(engine_metrics.clone())).await?;
     let store = database.store();
     let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(transport_settings(settings)?));
-    let engine =
-        Engine::new(Arc::clone(&store), transport, Arc::clone(&clock), Arc::clone(&entropy), settings.engine.clone(), engine_metrics);
+    let engine_settings = EngineSettings { payload_retention: settings.payload_retention, ..settings.engine.clone() };
+    let engine = Engine::new(Arc::clone(&store), transport, Arc::clone(&clock), Arc::clone(&entropy), engine_settings, engine_metrics);
     let (api_tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
     let api = ApiState {
         store: Arc::clone(&store),

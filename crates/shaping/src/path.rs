@@ -2,6 +2,8 @@
 //!
 //! Filters, slices and descendants are not in it: they can cost more than the document is long, and nobody needs them to find an id.
 
+mod raw;
+
 use std::fmt;
 use std::ops::ControlFlow;
 

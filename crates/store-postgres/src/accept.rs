@@ -30,7 +30,7 @@ use crate::owners::{Scope, own};
 use crate::shared::Shared;
 use crate::write_down;
 
-pub(crate) use keys::TakenKey;
+pub(crate) use keys::{TakenKey, known_once};
 
 use group::{Fate, Places, Planned};
 use statements::{Columns, Statements};

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use hookpost_domain::{ApplicationId, Message, MessageId, ReceiptId, RowId, Timestamp, limits};
 use hookpost_store::intake::KeptAnswer;
 use hookpost_store::{
-    AcceptError, Accepted, ApplicationView, Catalog as _, IdempotencyKey, Intake, NewMessage, NewReceipt, NewReceiptOutcome, Received,
-    Unavailable,
+    AcceptError, Accepted, ApplicationView, Catalog as _, IdempotencyKey, Intake, NewMessage, NewReceipt, NewReceiptOutcome, Once,
+    Received, Unavailable,
 };
 use tokio::sync::oneshot;
 
-use crate::PostgresStore;
 use crate::accept::{AcceptCommand, Receiving, Reply, TakenKey};
 use crate::error::{StoreError, closed};
+use crate::{PostgresStore, accept};
 
 #[async_trait]
 impl Intake for PostgresStore {
@@ -42,6 +42,11 @@ impl Intake for PostgresStore {
         let reply = Reply::Receive(Box::new(receiving), reply);
         self.shared.accepts.push(AcceptCommand { message, view, key, reply }).await?;
         answer.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    async fn known_once(&self, keys: &[Once], now: Timestamp) -> Result<Vec<bool>, Unavailable> {
+        let client = self.shared.connections.get().await?;
+        Ok(accept::known_once(&client, keys, now).await?)
     }
 
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use hookpost_domain::{DeliveryKey, DeliveryState, Message, MessageId, Progress, RowId, Timestamp, Trigger, limits};
 use hookpost_store::intake::KeptAnswer;
 use hookpost_store::{
-    AcceptError, Accepted, IdempotencyKey, Intake, LeasedDelivery, MadeOnce, NewMessage, NewReceipt, NewReceiptOutcome, Received,
+    AcceptError, Accepted, IdempotencyKey, Intake, LeasedDelivery, MadeOnce, NewMessage, NewReceipt, NewReceiptOutcome, Once, Received,
     Unavailable,
 };
 use parking_lot::MutexGuard;
@@ -46,6 +46,18 @@ impl Intake for SqliteStore {
         let command = ReceiveCommand { arrival, wanted, now, reply: Some(reply), outcome: None };
         self.shared.queue.push(Command::Receive(Box::new(command)))?;
         answer.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    async fn known_once(&self, keys: &[Once], now: Timestamp) -> Result<Vec<bool>, Unavailable> {
+        let keys = keys.to_vec();
+        self.read(move |connection, shared| {
+            let is_known = |once: &Once| {
+                let made = made_by(shared, connection, TakenKey::Event(*once))?;
+                Ok(made.is_some_and(|made| made.answers(*once, now)))
+            };
+            keys.iter().map(is_known).collect()
+        })
+        .await
     }
 
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {

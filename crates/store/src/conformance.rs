@@ -130,6 +130,7 @@ macro_rules! conformance_tests {
                 what_is_refused_is_kept_and_makes_nothing
                 a_body_that_is_not_the_payload_is_kept_beside_it
                 the_same_event_makes_one_message
+                what_is_known_can_be_asked
                 the_same_event_at_the_same_moment_makes_one_message
                 events_are_told_apart_for_the_window_of_their_source
                 events_and_requests_to_the_api_never_meet

@@ -29,6 +29,12 @@ pub trait Intake: Send + Sync + std::fmt::Debug {
     /// Where the message is refused there is no receipt either. A source need not exist (any more): whoever asks has looked.
     async fn receive(&self, received: NewReceipt, now: Timestamp) -> Result<Received, AcceptError>;
 
+    /// Which of these would make no message now, in their order: asked by whoever has a long list of which most is known. Nothing is promised: what is unknown
+    /// now may be known when it is received.
+    async fn known_once(&self, keys: &[Once], _now: Timestamp) -> Result<Vec<bool>, Unavailable> {
+        Ok(vec![false; keys.len()])
+    }
+
     /// The answer that was kept for a `POST` other than creating a message.
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable>;
 

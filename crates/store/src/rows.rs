@@ -92,7 +92,7 @@ mod tests {
     use std::sync::Arc;
 
     use hookpost_domain::access::OrgId;
-    use hookpost_domain::source::{BackFill, Poll, ProviderSettings, SourceKind, SourceRules, SourceTokens};
+    use hookpost_domain::source::{BackFill, Poll, PollAuth, ProviderSettings, SourceKind, SourceRules, SourceTokens};
     use hookpost_domain::{ApplicationId, RowId, Timestamp};
 
     use super::*;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn source(kind: SourceKind) -> Source {
-        let back_fill = BackFill { api_key: "whisper-1".into(), resource: None, base_url: None, every_s: 60 };
+        let back_fill = BackFill::new("whisper-1".into());
         Source {
             id: SourceId::from_row(RowId::from_raw(9)),
             org: OrgId::parse(OrgId::DEFAULT).unwrap(),
@@ -128,16 +128,7 @@ mod tests {
     #[test]
     fn sources_come_back_and_keep_their_secrets() {
         let vault = Vault::new(&[1; 32], Arc::new(Same));
-        let poll = Poll {
-            url: "https://example.com/?key=whisper-4".into(),
-            method: None,
-            headers: vec![("authorization".into(), "whisper-5".into())],
-            body: None,
-            every_s: 60,
-            items: None,
-            item_id: None,
-            cursor: None,
-        };
+        let poll = Poll { auth: Some(PollAuth::Bearer("whisper-5".into())), ..Poll::new("https://example.com/?key=whisper-4", 60) };
         let settings = ProviderSettings(r#"{"secret": "whisper-6"}"#.into());
         for kind in [SourceKind::Webhook { type_name: "stripe".into(), settings }, SourceKind::Poll(poll)] {
             let source = source(kind);

@@ -55,20 +55,31 @@ impl fmt::Debug for HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: OutgoingRequest) -> Result<Answer, TransportError> {
-        let timeout = request.timeout;
-        let progress = Progress::new();
-        match tokio::time::timeout(timeout, self.exchange(request, &progress)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(timed_out(progress.phase(), timeout)),
-        }
+        let body_bytes_kept = request.body_bytes_kept.min(limits::RESPONSE_BODY_BYTES_READ_MAX);
+        let room = Room { body_bytes_kept, body_bytes_read_max: limits::RESPONSE_BODY_BYTES_READ_MAX, whole: false };
+        self.exchange_in_time(request, room).await
+    }
+
+    async fn fetch(&self, request: OutgoingRequest) -> Result<Answer, TransportError> {
+        let room = Room { body_bytes_kept: request.body_bytes_kept, body_bytes_read_max: request.body_bytes_kept, whole: true };
+        self.exchange_in_time(request, room).await
     }
 }
 
 impl HttpTransport {
-    async fn exchange(&self, outgoing: OutgoingRequest, progress: &Progress) -> Result<Answer, TransportError> {
+    async fn exchange_in_time(&self, request: OutgoingRequest, room: Room) -> Result<Answer, TransportError> {
+        let timeout = request.timeout;
+        let progress = Progress::new();
+        match tokio::time::timeout(timeout, self.exchange(request, room, &progress)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(timed_out(progress.phase(), timeout)),
+        }
+    }
+
+    async fn exchange(&self, outgoing: OutgoingRequest, room: Room, progress: &Progress) -> Result<Answer, TransportError> {
         let target = Target::of(&outgoing.uri)?;
         let host = self.pool.host(&target, &self.tasks).ok_or_else(|| invalid_url("The URL names no valid host"))?;
-        let mut exchange = Exchange { pool: &self.pool, host: &host, target: &target, progress, request: Pending::new(outgoing) };
+        let mut exchange = Exchange { pool: &self.pool, host: &host, target: &target, progress, request: Pending::new(outgoing), room };
 
         // Idle connections may have been closed by the receiver just now. If nothing was sent on one, the next may do.
         while let Some(pooled) = self.pool.take(&host) {
@@ -111,6 +122,7 @@ struct Exchange<'a> {
     target: &'a Target,
     progress: &'a Progress,
     request: Pending,
+    room: Room,
 }
 
 impl Exchange<'_> {
@@ -135,13 +147,13 @@ impl Exchange<'_> {
         };
         self.progress.reach(Phase::Body);
         let (head, body) = response.into_parts();
-        let mut kept = AnswerBody::new(self.request.body_bytes_kept);
+        let mut kept = AnswerBody::new(self.room);
         match connection.read_body(body, &mut kept).await {
             Ok(complete) => {
                 if complete && connection.settle().await {
                     self.pool.give_back(self.host, connection);
                 }
-                Some(Ok(kept.into_answer(head)))
+                Some(kept.into_answer(head))
             }
             Err(error) => Some(Err(exchange_failed(&error))),
         }
@@ -165,11 +177,11 @@ impl Exchange<'_> {
         };
         self.progress.reach(Phase::Body);
         let (head, body) = response.into_parts();
-        let mut kept = AnswerBody::new(self.request.body_bytes_kept);
+        let mut kept = AnswerBody::new(self.room);
         let read = connection.read_body(body, &mut kept).await;
         distrust.disarm();
         Some(match read {
-            Ok(()) => Ok(kept.into_answer(head)),
+            Ok(()) => kept.into_answer(head),
             Err(error) => Err(exchange_failed(&error)),
         })
     }
@@ -181,17 +193,16 @@ struct Pending {
     method: Method,
     headers: http::HeaderMap,
     body: Bytes,
-    body_bytes_kept: usize,
 }
 
 impl Pending {
     fn new(outgoing: OutgoingRequest) -> Self {
-        let OutgoingRequest { method, uri, mut headers, body, timeout: _, body_bytes_kept } = outgoing;
+        let OutgoingRequest { method, uri, mut headers, body, timeout: _, body_bytes_kept: _ } = outgoing;
         // A POST without a body says so; a GET needs not.
         if !body.is_empty() || !matches!(method, Method::GET | Method::DELETE | Method::HEAD | Method::OPTIONS) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        Self { uri, method, headers, body, body_bytes_kept: body_bytes_kept.min(limits::RESPONSE_BODY_BYTES_READ_MAX) }
+        Self { uri, method, headers, body }
     }
 
     fn for_http1(&mut self, host: &Host) -> Request<Full<Bytes>> {
@@ -240,28 +251,40 @@ impl From<TrySendError<Request<Full<Bytes>>>> for Unsent {
     }
 }
 
+/// How much of the body of an answer is kept and read.
+#[derive(Clone, Copy)]
+struct Room {
+    body_bytes_kept: usize,
+    body_bytes_read_max: usize,
+    /// What does not fit is an error, not cut.
+    whole: bool,
+}
+
 /// What is kept of the body of an answer, and how much of it was read.
 pub(crate) struct AnswerBody {
     kept: BytesMut,
-    bytes_kept_max: usize,
+    room: Room,
     bytes_read: usize,
 }
 
 impl AnswerBody {
-    fn new(bytes_kept_max: usize) -> Self {
-        Self { kept: BytesMut::new(), bytes_kept_max, bytes_read: 0 }
+    fn new(room: Room) -> Self {
+        Self { kept: BytesMut::new(), room, bytes_read: 0 }
     }
 
     /// Copies, so that the buffer of the connection is free for the next answer.
     pub(crate) fn push(&mut self, data: &[u8]) -> ControlFlow<()> {
-        let wanted = data.len().min(self.bytes_kept_max - self.kept.len());
+        let wanted = data.len().min(self.room.body_bytes_kept - self.kept.len());
         self.kept.extend_from_slice(&data[..wanted]);
         self.bytes_read = self.bytes_read.saturating_add(data.len());
-        if self.bytes_read > limits::RESPONSE_BODY_BYTES_READ_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.bytes_read > self.room.body_bytes_read_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn into_answer(self, head: http::response::Parts) -> Answer {
-        Answer { status_code: head.status.as_u16(), headers: head.headers, body: self.kept.freeze() }
+    fn into_answer(self, head: http::response::Parts) -> Result<Answer, TransportError> {
+        if self.room.whole && self.bytes_read > self.room.body_bytes_kept {
+            return Err(protocol(format!("The answer has more than the {} bytes that are read of one", self.room.body_bytes_kept)));
+        }
+        Ok(Answer { status_code: head.status.as_u16(), headers: head.headers, body: self.kept.freeze() })
     }
 }
 

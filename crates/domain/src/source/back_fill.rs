@@ -54,6 +54,19 @@ pub enum BackFillTarget {
 impl BackFill {
     pub const PROVIDERS: [&str; 2] = ["stripe", "github"];
 
+    /// Everything else as it is where nothing is said.
+    pub fn new(api_key: ApiSecret) -> Self {
+        Self {
+            api_key,
+            resource: None,
+            base_url: None,
+            every_s: every_s_default(),
+            look_back_days: look_back_days_default(),
+            settle_s: settle_s_default(),
+            event_types: Vec::new(),
+        }
+    }
+
     pub fn every(&self) -> Duration {
         Duration::from_secs(self.every_s.into())
     }

@@ -14,6 +14,7 @@ use super::mistake::Mistake;
 use super::secret::ApiSecret;
 use crate::limits;
 use crate::name::Invalid;
+use crate::request::is_sensitive;
 
 /// Asks an address for new items again and again; each item becomes one message. URL, headers and body are templates that know `cursor` and `page`; since
 /// they may hold secrets, they are not printed.
@@ -131,6 +132,23 @@ pub enum NextPage {
 }
 
 impl Poll {
+    /// Everything else as it is where nothing is said.
+    pub fn new(url: impl Into<String>, every_s: u32) -> Self {
+        Self {
+            url: url.into(),
+            method: PollMethod::default(),
+            headers: BTreeMap::new(),
+            auth: None,
+            body: None,
+            every_s,
+            items: None,
+            item_id: None,
+            cursor: None,
+            next_page: None,
+            pages_max: pages_max_default(),
+        }
+    }
+
     pub fn every(&self) -> Duration {
         Duration::from_secs(self.every_s.into())
     }
@@ -146,6 +164,10 @@ impl Poll {
         check_url(&self.url)?;
         for (name, value) in &self.headers {
             check_header(name, value).map_err(Mistake::at(&format!("headers.{name}")))?;
+            if is_sensitive(name) {
+                // Headers are shown to whoever may read the source.
+                return Err(Mistake::new(format!("headers.{name}"), "holds a secret, for which `auth` is the place"));
+            }
         }
         if let Some(auth) = &self.auth {
             self.check_auth(auth)?;
@@ -298,7 +320,7 @@ mod tests {
     const FULL: &str = r#"{
         "url": "https://api.example.com/events?after={{cursor}}&page={{page}}", "method": "POST",
         "headers": {"accept": "application/json", "content-type": "application/json"},
-        "auth": {"header": {"name": "x-api-key", "value": "hunter2"}},
+        "auth": {"header": {"name": "x-shop", "value": "hunter2"}},
         "body": "{\"since\": \"{{cursor}}\"}", "everyS": 60, "items": "$.data", "itemId": "$.id",
         "cursor": {"from": {"greatestItem": "$.updatedAt"}, "first": "1970-01-01"},
         "nextPage": {"token": "$.next"}, "pagesMax": 3
@@ -310,7 +332,7 @@ mod tests {
         assert_eq!(full.check(), Ok(()));
         assert_eq!(serde_json::from_str::<Poll>(&serde_json::to_string(&full).unwrap()).unwrap(), full);
         let least = poll(r#"{"url": "http://example.com", "everyS": 1}"#);
-        assert_eq!(least.check(), Ok(()));
+        assert_eq!((least.check(), &least), (Ok(()), &Poll::new("http://example.com", 1)));
         assert_eq!((least.method, least.pages_max, least.paging()), (PollMethod::Get, limits::POLL_PAGES_DEFAULT, None));
         let with_cursor = poll(r#"{"url": "http://example.com", "everyS": 1, "cursor": {"from": {"lastItem": "$.id"}}}"#);
         assert_eq!(with_cursor.paging(), Some(&NextPage::Cursor));
@@ -344,7 +366,8 @@ mod tests {
         check("/headers", r#"{"host": "evil"}"#, "`headers.host` is a header that Hookpost says itself");
         check("/headers", r#"{"a b": "x"}"#, "`headers.a b` is not the name of a header");
         check("/headers", r#"{"x-a": "a\r\nb"}"#, "`headers.x-a` has a character");
-        check("/headers", r#"{"X-API-Key": "x"}"#, "`auth.header.name` says the header `x-api-key`, which stands among");
+        check("/headers", r#"{"Authorization": "x"}"#, "`headers.Authorization` holds a secret, for which `auth` is the place");
+        check("/headers", r#"{"X-Shop": "x"}"#, "`auth.header.name` says the header `x-shop`, which stands among");
         check("/auth", r#"{"basic": {"user": "a:b", "password": ""}}"#, "`auth.basic.user` must not contain `:`");
         check("/auth", r#"{"bearer": "a\nb"}"#, "`auth.bearer` has a character");
         check("/auth", r#"{"digest": {}}"#, "unknown variant `digest`");

@@ -14,6 +14,12 @@ impl ApiSecret {
     }
 }
 
+impl From<&str> for ApiSecret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 impl fmt::Debug for ApiSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiSecret(…)")

@@ -39,6 +39,12 @@ pub(crate) struct Faults {
     pub(crate) tasks_are_elsewhere: bool,
     /// How often somebody wanted to work on a task.
     pub(crate) tasks_asked_for: usize,
+    pub(crate) sources_are_elsewhere: bool,
+    /// What is remembered of sources is not.
+    pub(crate) states_are_lost: bool,
+    pub(crate) intake_is_away: bool,
+    /// Receipts that are still written down; the others hang, as in a crash.
+    pub(crate) receives_left: Option<usize>,
     random: u64,
 }
 
@@ -90,6 +96,10 @@ impl Queue for FaultyStore {
         Ok(!faults.tasks_are_elsewhere)
     }
 
+    async fn take_source(&self, _source: SourceId) -> Result<bool, Unavailable> {
+        Ok(!self.faults.lock().sources_are_elsewhere)
+    }
+
     async fn release(&self, leases: Vec<(DeliveryKey, LeaseId)>) -> Result<(), Unavailable> {
         self.trouble().await?;
         self.inner.release(leases).await
@@ -135,21 +145,40 @@ impl Queue for FaultyStore {
 
 /// Everything else is the reference store's.
 macro_rules! delegate {
-    ($trait:ident { $(fn $sync:ident() -> $value:ty;)* $(async fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)* }) => {
+    ($trait:ident { $(fn $sync:ident() -> $value:ty;)* $(async fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)* } $($own:tt)*) => {
         #[async_trait]
         impl $trait for FaultyStore {
             $(fn $sync(&self) -> $value { self.inner.$sync() })*
             $(async fn $name(&self, $($arg: $type),*) -> $result { self.inner.$name($($arg),*).await })*
+            $($own)*
         }
     };
 }
 
 delegate! { Intake {
     async fn accept(message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError>;
-    async fn receive(received: NewReceipt, now: Timestamp) -> Result<Received, AcceptError>;
+    async fn known_once(keys: &[Once], now: Timestamp) -> Result<Vec<bool>, Unavailable>;
     async fn kept_answer(key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable>;
     async fn keep_answer(key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable>;
-} }
+}
+    async fn receive(&self, received: NewReceipt, now: Timestamp) -> Result<Received, AcceptError> {
+        if self.faults.lock().intake_is_away {
+            return Err(Unavailable("told to fail".into()).into());
+        }
+        let hangs = match &mut self.faults.lock().receives_left {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        self.inner.receive(received, now).await
+    }
+}
 
 delegate! { Catalog {
     fn version() -> u64;
@@ -171,7 +200,6 @@ delegate! { Catalog {
     async fn update_source(id: SourceId, change: Change<Source>) -> Result<Source, WriteError>;
     async fn delete_source(id: SourceId, now: Timestamp) -> Result<(), WriteError>;
     async fn source_state(id: SourceId) -> Result<Option<Vec<u8>>, Unavailable>;
-    async fn set_source_state(id: SourceId, state: Vec<u8>) -> Result<(), Unavailable>;
     async fn event_type(org: &OrgId, name: &str) -> Result<Option<Arc<EventType>>, Unavailable>;
     async fn event_types(org: &OrgId, include_archived: bool, page: PageRequest<EventTypeName>) -> Result<Listed<EventType>, Unavailable>;
     async fn create_event_type(event_type: EventType) -> Result<(), WriteError>;
@@ -187,7 +215,14 @@ delegate! { Catalog {
     async fn update_task(id: TaskId, change: Change<BackgroundTask>) -> Result<BackgroundTask, WriteError>;
     async fn task(id: TaskId) -> Result<Option<BackgroundTask>, Unavailable>;
     async fn tasks(org: Option<&OrgId>, filter: TaskFilter, page: PageRequest<TaskId>) -> Result<Listed<BackgroundTask>, Unavailable>;
-} }
+}
+    async fn set_source_state(&self, id: SourceId, state: Vec<u8>) -> Result<(), Unavailable> {
+        if self.faults.lock().states_are_lost {
+            return Ok(());
+        }
+        self.inner.set_source_state(id, state).await
+    }
+}
 
 delegate! { History {
     async fn message(application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable>;

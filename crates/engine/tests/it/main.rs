@@ -9,5 +9,6 @@ mod lanes;
 mod news;
 mod nodes;
 mod order;
+mod pull;
 mod simulation;
 mod world;

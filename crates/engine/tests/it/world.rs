@@ -81,6 +81,8 @@ pub(crate) struct Network {
     script: Mutex<Script>,
     pub(crate) sent: Mutex<Vec<Sent>>,
     pub(crate) in_flight: Mutex<std::collections::HashMap<String, (usize, usize)>>,
+    /// What is asked by pull sources, and how it is answered.
+    pub(crate) api: crate::pull::Api,
     ids: PublicIds,
     began: Instant,
 }
@@ -130,6 +132,14 @@ impl Transport for Line {
             headers.insert(*name, value.parse().expect("a header value"));
         }
         Ok(Answer { status_code: reply.status, headers, body: Bytes::from_static(b"thanks") })
+    }
+
+    async fn fetch(&self, request: OutgoingRequest) -> Result<Answer, TransportError> {
+        if self.cut.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.network.api.answer(&request, self.network.began.elapsed().as_millis() as u64)
     }
 }
 
@@ -225,6 +235,7 @@ impl World {
             script: Mutex::new(Box::new(|_| Reply::status(200))),
             sent: Mutex::default(),
             in_flight: Mutex::default(),
+            api: crate::pull::Api::default(),
             ids,
             began,
         });

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use deadpool_postgres::GenericClient;
 use hookpost_domain::{MessageId, Timestamp, limits};
 use hookpost_store::codec::{message_id, time};
 use hookpost_store::{Accepted, IdempotencyKey, MadeOnce, Once};
@@ -10,6 +11,7 @@ use tokio_postgres::{Client, Row, Statement};
 use super::AcceptCommand;
 use super::group::{Course, Planned};
 use crate::error::StoreError;
+use crate::statements;
 
 /// Returns the messages whose keys were new, or past their window.
 const TAKE_OF_REQUESTS: &str = "
@@ -84,6 +86,19 @@ impl TakenKey {
     }
 }
 
+/// Which of these events have made a message that still stands for them. Asked beside the groups: what one of them is writing is not known yet.
+pub(crate) async fn known_once(client: &impl GenericClient, keys: &[Once], now: Timestamp) -> Result<Vec<bool>, StoreError> {
+    let asked: Vec<&[u8]> = keys.iter().map(|once| once.key.0.as_slice()).collect();
+    let rows = statements::query(client, KNOWN_OF_EVENTS, &[&asked]).await?;
+    let made = rows.iter().map(made_by).collect::<Result<HashMap<_, _>, StoreError>>()?;
+    Ok(keys.iter().map(|once| made.get(once.key.0.as_slice()).is_some_and(|made| made.answers(*once, now))).collect())
+}
+
+fn made_by(row: &Row) -> Result<(&[u8], MadeOnce), StoreError> {
+    let window_s = u32::try_from(row.try_get::<_, i64>(3)? / 1000).unwrap_or(u32::MAX);
+    Ok((row.try_get(0)?, MadeOnce { message: message_id(row.try_get(1)?), created_at: time(row.try_get(2)?), window_s }))
+}
+
 /// What is said to the database of the keys of one class; prepared once per connection.
 pub(super) struct KeyStatements {
     class: KeyClass,
@@ -129,12 +144,7 @@ impl KeyStatements {
     }
 
     fn answer(&self, commands: &[AcceptCommand], planned: &mut Planned, repeated: &[&[u8]], known: &[Row]) -> Result<(), StoreError> {
-        let mut made = HashMap::new();
-        for row in known {
-            let key: &[u8] = row.try_get(0)?;
-            let window_s = u32::try_from(row.try_get::<_, i64>(3)? / 1000).unwrap_or(u32::MAX);
-            made.insert(key, MadeOnce { message: message_id(row.try_get(1)?), created_at: time(row.try_get(2)?), window_s });
-        }
+        let made = known.iter().map(made_by).collect::<Result<HashMap<_, _>, StoreError>>()?;
         for (command, course) in commands.iter().zip(&mut planned.courses).filter(|(_, course)| **course == Course::Write) {
             let (Some(key), Some(message)) = (command.key.filter(|key| key.class() == self.class), &command.message) else { continue };
             if !repeated.contains(&key.bytes().as_slice()) {

@@ -106,6 +106,26 @@ pub async fn the_same_event_makes_one_message(harness: &mut dyn Harness) {
     assert_nothing_was_handed_over(harness).await;
 }
 
+pub async fn what_is_known_can_be_asked(harness: &mut dyn Harness) {
+    let scene = scene(harness.store(), 0).await;
+    let source = source_of(harness.store(), &scene).await.id;
+    let minute = Duration::from_secs(60);
+    for (key, window) in [(1, WEEK), (2, minute)] {
+        receive(harness.store(), genuine(source, scene.message(), once(key, window)), NOW).await;
+    }
+    // One of a request to the API is none of an event.
+    accept(harness.store(), NewMessage { idempotency_key: key(3), ..scene.message() }, NOW).await;
+    let keys: Vec<_> =
+        [(3, WEEK), (1, WEEK), (2, minute), (1, minute), (4, WEEK)].into_iter().filter_map(|(key, window)| once(key, window)).collect();
+    for _ in 0..2 {
+        let store = harness.store();
+        assert_eq!(store.known_once(&keys, at(59)).await.unwrap(), [false, true, true, true, false]);
+        assert_eq!(store.known_once(&keys, at(60)).await.unwrap(), [false, true, false, false, false]);
+        assert_eq!(store.known_once(&[], NOW).await.unwrap(), [false; 0]);
+        harness.reopen().await;
+    }
+}
+
 pub async fn the_same_event_at_the_same_moment_makes_one_message(harness: &mut dyn Harness) {
     let scene = scene(harness.store(), 1).await;
     let source = source_of(harness.store(), &scene).await.id;

@@ -10,7 +10,9 @@ use super::lane::{Lane, Row};
 use super::{MemoryStore, State};
 use crate::intake::KeptAnswer;
 use crate::queue::LeasedDelivery;
-use crate::{AcceptError, Accepted, IdempotencyKey, Intake, MadeOnce, NewMessage, NewReceipt, NewReceiptOutcome, Received, Unavailable};
+use crate::{
+    AcceptError, Accepted, IdempotencyKey, Intake, MadeOnce, NewMessage, NewReceipt, NewReceiptOutcome, Once, Received, Unavailable,
+};
 
 #[async_trait]
 impl Intake for MemoryStore {
@@ -50,6 +52,11 @@ impl Intake for MemoryStore {
         };
         let receipt = state.keep_receipt(arrival, verdict, payload.as_ref(), now);
         Ok(Received { receipt, message })
+    }
+
+    async fn known_once(&self, keys: &[Once], now: Timestamp) -> Result<Vec<bool>, Unavailable> {
+        let state = self.state.lock();
+        Ok(keys.iter().map(|once| state.once.get(&once.key).is_some_and(|made| made.answers(*once, now))).collect())
     }
 
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {

@@ -2,8 +2,10 @@
 
 mod answers;
 mod connections;
+mod fetch;
 mod guard;
 mod proxies;
+mod pull;
 mod receiver;
 mod tls;
 

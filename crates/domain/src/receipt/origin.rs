@@ -3,7 +3,7 @@
 use super::ReceivedRequest;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Arrival {
+pub enum Origin {
     /// Somebody called.
     Door,
     /// Its time had come.
@@ -14,7 +14,7 @@ pub enum Arrival {
     BackFill,
 }
 
-impl Arrival {
+impl Origin {
     /// What stands as the method of a request that nobody made. No method of HTTP is called so, and a door lets none in that is.
     pub fn as_method(self) -> Option<&'static str> {
         match self {
@@ -27,8 +27,8 @@ impl Arrival {
 }
 
 impl ReceivedRequest {
-    pub fn arrival(&self) -> Arrival {
-        let all = [Arrival::Cron, Arrival::Poll, Arrival::BackFill];
-        all.into_iter().find(|arrival| arrival.as_method() == Some(&self.method)).unwrap_or(Arrival::Door)
+    pub fn origin(&self) -> Origin {
+        let all = [Origin::Cron, Origin::Poll, Origin::BackFill];
+        all.into_iter().find(|origin| origin.as_method() == Some(&self.method)).unwrap_or(Origin::Door)
     }
 }
