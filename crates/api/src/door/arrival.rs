@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hookpost_domain::receipt::Origin;
 use hookpost_domain::source::{Source, SourceToken};
 use hookpost_domain::{ReceiptId, Timestamp, limits};
 use hookpost_providers::{Provider, Request};
@@ -48,6 +49,9 @@ impl fmt::Debug for Arrival {
 impl Arrival {
     /// Finds the source of a request by the token in its path.
     pub(super) async fn find(api: &Api, parts: Parts, now: Timestamp) -> Result<Self, Refusal> {
+        if Origin::is_word(parts.method.as_str()) {
+            return Err(Refusal::no_method());
+        }
         let token = token_of(parts.uri.path()).ok_or_else(Refusal::no_such_source)?;
         let found = tokio::time::timeout(limits::SOURCE_ANSWER_DEADLINE, api.store.source_by_token(&token)).await;
         let source = found.map_err(|_| Refusal::too_slow())??;

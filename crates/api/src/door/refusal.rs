@@ -46,6 +46,11 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "not_found", "No source has this URL; perhaps its token was rotated.")
     }
 
+    /// Of the words by which receipts say that nobody called.
+    pub(super) fn no_method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This is no method of HTTP.")
+    }
+
     pub(super) fn disabled() -> Self {
         Self::new(StatusCode::NOT_FOUND, "source_disabled", "This source is disabled.")
     }

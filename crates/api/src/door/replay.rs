@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookpost_domain::limits::{DEDUPLICATION_WINDOW_MAX, RECEIPTS_REPLAYED_AT_ONCE_MAX};
-use hookpost_domain::receipt::{Receipt, ReceiptTiming, ReceivedBody, Verdict};
+use hookpost_domain::receipt::{Origin, Receipt, ReceiptTiming, ReceivedBody, Verdict};
 use hookpost_domain::source::{Source, SourceToken};
 use hookpost_domain::{ReceiptId, Timestamp};
 use hookpost_store::history::ReceiptFilter;
@@ -46,6 +46,11 @@ pub(crate) async fn replay(api: &Api, source: &Arc<Source>, receipt: ReceiptId) 
     let receipt = api.store.receipt(source.id, receipt).await?.ok_or(Problem::NotFound("Receipt not found"))?;
     if !receipt.verdict.left_something() {
         return Err(Problem::conflict("Nothing is left to replay: only rejected and quarantined requests can be."));
+    }
+    if receipt.request.origin() != Origin::Door {
+        return Err(Problem::conflict(
+            "Nobody called: this receipt says that asking the provider failed, and it is asked again by itself.",
+        ));
     }
     let body = kept_body(&receipt).ok_or_else(|| Problem::conflict("The body of this request was not kept, so it cannot be replayed."))?;
     let doorway = api.door.doorways.of(source);

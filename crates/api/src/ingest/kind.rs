@@ -5,6 +5,7 @@
 
 use hookpost_domain::request::{WITHHELD, is_sensitive};
 use hookpost_domain::source::{Cron, Mistake, Poll, ProviderSettings, SourceKind};
+use hookpost_engine::pull;
 use hookpost_providers::{Provider, Settings, SettingsError, Verifier};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -170,7 +171,7 @@ fn unknown(type_name: &str) -> String {
 
 fn cron(config: Value) -> Result<Cron, Mistake> {
     let cron: Cron = read(config)?;
-    cron.check()?;
+    pull::check_cron(&cron)?;
     Ok(cron)
 }
 
@@ -178,7 +179,7 @@ fn poll(config: Value, old: &Value) -> Result<Poll, Mistake> {
     let rule = "is only what stands in the place of a secret that is not shown; give the secret itself";
     let config = with_secrets(config, old).ok_or_else(|| Mistake::new("auth", rule))?;
     let poll: Poll = read(config)?;
-    poll.check()?;
+    pull::check_poll(&poll)?;
     Ok(poll)
 }
 

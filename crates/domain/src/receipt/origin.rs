@@ -24,11 +24,19 @@ impl Origin {
             Self::BackFill => Some("BACK_FILL"),
         }
     }
+
+    fn of_method(method: &str) -> Self {
+        [Self::Cron, Self::Poll, Self::BackFill].into_iter().find(|origin| origin.as_method() == Some(method)).unwrap_or(Self::Door)
+    }
+
+    /// Whether a method is one of our words.
+    pub fn is_word(method: &str) -> bool {
+        Self::of_method(method) != Self::Door
+    }
 }
 
 impl ReceivedRequest {
     pub fn origin(&self) -> Origin {
-        let all = [Origin::Cron, Origin::Poll, Origin::BackFill];
-        all.into_iter().find(|origin| origin.as_method() == Some(&self.method)).unwrap_or(Origin::Door)
+        Origin::of_method(&self.method)
     }
 }

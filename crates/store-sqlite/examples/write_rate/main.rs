@@ -147,6 +147,7 @@ fn receipt_of(source: SourceId, message: NewMessage, event: [u8; 16], rejected: 
         event_id: Some("evt_1NG8Du2eZvKYlo2CUI79vXWy".into()),
         event_type: Some("invoice.paid".into()),
         replay_of: None,
+        unverified: None,
         outcome,
     }
 }

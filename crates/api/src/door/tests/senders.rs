@@ -52,3 +52,13 @@ async fn a_signed_url_is_the_public_one() {
     assert_eq!(step.send(knock("https://example.com/hooks")).await.status, 200);
     step.server.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_method_that_says_that_nobody_called_is_not_let_in() {
+    let step = Doorstep::open(SourceRules::default()).await;
+    for word in ["CRON", "POLL", "BACK_FILL"] {
+        let knock = Knock { method: word.parse().unwrap(), ..Knock::json("{}") };
+        assert_eq!(step.send(knock).await.status, 405, "{word}");
+    }
+    step.server.stop().await;
+}
