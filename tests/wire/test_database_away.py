@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from harness import databases
 from harness.cases import ServerCase, moment
@@ -18,6 +19,7 @@ from harness.suite import eventually
 PATIENCE_S = 15
 SINCE = {"since": moment(hours=-1)}
 URL = {"url": "https://example.com/hook"}
+SOURCE = {"name": "Knocks", "type": "github", "config": {"secret": "hush hush"}}
 BODIES: dict[str, Any] = {
     "v1.application.create": {"name": "x"},
     "v1.application.update": {"name": "x"},
@@ -36,6 +38,12 @@ BODIES: dict[str, Any] = {
     "v1.message.create": {"eventType": "user.signup", "payload": {}},
     "v1.message.precheck": {"eventType": "user.signup"},
     "v1.api-key.create": {"name": "x"},
+    "v1.ingest.source.create": SOURCE,
+    "v1.ingest.source.upsert": SOURCE,
+    "v1.ingest.endpoint.create": URL,
+    "v1.ingest.endpoint.upsert": URL,
+    "v1.ingest.endpoint.set-headers": {"headers": {"x-a": "b"}},
+    "hookpost.receipt.replay-all": SINCE,
 }
 #: What needs no database, or may be known without it.
 MAY_ANSWER = {
@@ -49,6 +57,16 @@ MAY_ANSWER = {
     "v1.endpoint.get",
     "v1.endpoint.get-headers",
     "v1.endpoint.get-secret",
+    # Of a source that is in use, too.
+    "v1.ingest.source.get",
+    "v1.ingest.authentication.consumer-portal-access",
+    "v1.ingest.endpoint.list",
+    "v1.ingest.endpoint.get",
+    "v1.ingest.endpoint.get-headers",
+    "v1.ingest.endpoint.get-secret",
+    "v1.ingest.endpoint.transformation.get",
+    "v1.ingest.endpoint.transformation.patch",
+    "hookpost.provider.list",
     "v1.health.ping",
     "v1.health.report",
 }
@@ -96,7 +114,13 @@ class DatabaseAway(ServerCase):
         app = self.app()
         endpoint = self.endpoint(app)["id"]
         message = self.send(app)
+        source = self.ok(self.api.post("//ingest/api/v1/source", SOURCE | {"application": app}), 201)
+        self.assertEqual(self.api.post("/" + urlsplit(source["ingestUrl"]).path, {}).status, 401)
+        receipts = f"//ingest/api/v1/source/{source['id']}/receipt"
+        rejected = eventually(lambda: self.ok(self.api.get(receipts))["data"], bool, 5, "the receipt of a request that was turned away")
         ids = {
+            "source_id": source["id"],
+            "receipt_id": rejected[0]["id"],
             "app_id": app,
             "endpoint_id": endpoint,
             "msg_id": message,
@@ -112,7 +136,7 @@ class DatabaseAway(ServerCase):
             for method, operation in methods.items():
                 name = operation["operationId"]
                 with self.subTest(name):
-                    where = re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], path.removeprefix("/api/v1"))
+                    where = re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], "/" + path)
                     body = BODIES.get(name, {}) if method != "get" else None
                     started = time.monotonic()
                     answer = self.api.request(method.upper(), where, body)

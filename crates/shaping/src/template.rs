@@ -204,7 +204,8 @@ fn parse_variable<'a>(text: &'a str, names: &[&'static str]) -> Result<(Operand,
     let (word, rest) = text.split_at(end);
     let Some(name) = names.iter().find(|name| **name == word) else {
         let known = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        return Err(Invalid::new(format!("has `{}` in a template, where only these are known: {known}", beginning(text))));
+        let known = if known.is_empty() { "nothing is known".to_owned() } else { format!("only these are known: {known}") };
+        return Err(Invalid::new(format!("has `{}` in a template, where {known}", beginning(text))));
     };
     let (path, rest) = JsonPath::parse_steps(rest)?;
     Ok((Operand::Variable { name, path }, rest.trim_start()))

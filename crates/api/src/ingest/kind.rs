@@ -3,7 +3,6 @@
 //! A type is `cron`, `http-poll`, or the name of a provider; the names that Svix has for providers are known too. Its `config` is the settings of
 //! `hookpost-providers` in camelCase, with the words that Svix has for some of them. What is not secret of it is shown.
 
-use hookpost_domain::request::{WITHHELD, is_sensitive};
 use hookpost_domain::source::{Cron, Mistake, Poll, ProviderSettings, SourceKind};
 use hookpost_engine::pull;
 use hookpost_providers::{Provider, Settings, SettingsError, Verifier};
@@ -138,7 +137,6 @@ pub(super) fn shown(kind: &SourceKind) -> (String, Map<String, Value>) {
         SourceKind::Poll(_) => {
             let mut whole = Value::Object(config);
             SECRETS_OF_POLL.iter().for_each(|pointer| withhold(&mut whole, pointer));
-            withhold_headers(&mut whole["headers"]);
             config = object(whole);
         }
     }
@@ -181,12 +179,6 @@ fn poll(config: Value, old: &Value) -> Result<Poll, Mistake> {
     let poll: Poll = read(config)?;
     pull::check_poll(&poll)?;
     Ok(poll)
-}
-
-fn withhold_headers(headers: &mut Value) {
-    for (_, value) in headers.as_object_mut().into_iter().flatten().filter(|(name, _)| is_sensitive(name)) {
-        *value = WITHHELD.into();
-    }
 }
 
 fn webhook(provider: &'static Provider, type_name: &str, config: Map<String, Value>) -> Result<SourceKind, Mistake> {
