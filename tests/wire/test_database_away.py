@@ -39,7 +39,9 @@ BODIES: dict[str, Any] = {
     "v1.message.precheck": {"eventType": "user.signup"},
     "v1.api-key.create": {"name": "x"},
     "v1.ingest.source.create": SOURCE,
-    "v1.ingest.source.upsert": SOURCE,
+    # What changes nothing needs no database.
+    "v1.ingest.source.upsert": SOURCE | {"name": "Others"},
+    "v1.ingest.source.patch": {"name": "Others"},
     "v1.ingest.endpoint.create": URL,
     "v1.ingest.endpoint.upsert": URL,
     "v1.ingest.endpoint.set-headers": {"headers": {"x-a": "b"}},
