@@ -16,7 +16,7 @@ const REST_MAX: Duration = Duration::from_secs(1);
 /// The rest after a piece, in times of what the piece took: at first nine (a tenth of the time); after many pieces in a row as long as the piece.
 const REST_FACTOR_FIRST: u32 = 9;
 /// Pieces in a row after which the rests become shorter.
-const PIECES_PER_STEP: u32 = 200;
+const PIECES_PER_STEP: u32 = 25;
 
 impl Engine {
     pub(crate) async fn serve_retention(self: Arc<Self>) {
