@@ -1,84 +1,42 @@
-//! How fast the store is, and what the writer's thread costs per message: `cargo run --release -p hookpost-store-sqlite --example write_rate`.
-//!
-//! Producers in a closed loop accept messages, an engine that delivers in no time records them; everything is durable before it is answered.
-//! Options: `--messages N`, `--in-flight N`, `--payload BYTES`, `--endpoints N` (per message), `--applications N`, `--keys` (idempotency keys), `--backlog` (accept
-//! everything first, then claim and record it), `--forget` (in the end forget the keys, as if it were twelve hours later).
+//! How fast the store is, and what a message costs here and in the server: `cargo run --release -p hookpost-store-postgres --example write_rate --
+//! --url postgres://… --server-pid PID`. The other options stand in `hookpost_store::write_rate`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use bytes::Bytes;
-use hookpost_domain::delivery::{ResponseBody, ResponseRecord, Transition};
-use hookpost_domain::endpoint::Disabled;
-use hookpost_domain::message::{PayloadType, Routing};
-use hookpost_domain::secret::EndpointSecrets;
-use hookpost_domain::{
-    Application, ApplicationId, Attempt, AttemptOutcome, DeliveryState, Endpoint, EndpointId, Entropy, EventTypeName, MessageContent,
-    OrgId, Progress, SigningSecret, Timestamp,
-};
-use hookpost_store::history::MessageFilter;
-use hookpost_store::queue::ClaimRequest;
+use hookpost_store::SharedStore;
 use hookpost_store::vault::Vault;
-use hookpost_store::{
-    Catalog as _, CommitFacts, CommitObserver, History as _, IdempotencyKey, Intake as _, LeasedDelivery, NewMessage, Order, PageRequest,
-    Queue as _, Record, Store as _,
-};
+use hookpost_store::write_rate::{WriteRate, entropy, option, text_option, thread_cpu_seconds};
 use hookpost_store_postgres::{DatabaseUrl, PostgresOptions, PostgresStore};
-use tokio::task::JoinSet;
 
-#[derive(Debug)]
-struct Counting(AtomicU64);
-
-impl Entropy for Counting {
-    fn fill(&self, buffer: &mut [u8]) {
-        buffer.fill(self.0.fetch_add(1, Ordering::Relaxed) as u8);
-    }
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(measure());
 }
 
-#[derive(Debug, Default)]
-struct Commits {
-    count: AtomicU64,
-    operations: AtomicU64,
-    longest_us: AtomicU64,
-}
-
-impl CommitObserver for Commits {
-    fn committed(&self, commit: CommitFacts) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.operations.fetch_add(commit.operations as u64, Ordering::Relaxed);
-        self.longest_us.fetch_max(commit.duration.as_micros() as u64, Ordering::Relaxed);
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a measurement at the desk")]
-fn now() -> Timestamp {
-    Timestamp::from_unix_ms(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a measurement at the desk")]
-fn instant() -> Instant {
-    Instant::now()
-}
-
-fn option(name: &str, default: usize) -> usize {
-    let mut arguments = std::env::args().skip_while(|argument| argument != name).skip(1);
-    arguments.next().map_or(default, |value| value.parse().expect("a number"))
-}
-
-fn flag(name: &str) -> bool {
-    std::env::args().any(|argument| argument == name)
-}
-
-fn text_option(name: &str) -> Option<String> {
-    std::env::args().skip_while(|argument| argument != name).nth(1)
-}
-
-/// CPU seconds of this process, from the kernel.
-fn own_cpu_seconds() -> f64 {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0.0 };
-    let stats = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
-    stats.filter_map(|stat| stat.split_whitespace().next()?.parse::<f64>().ok()).map(|nanoseconds| nanoseconds / 1e9).sum()
+async fn measure() {
+    let load = WriteRate::default();
+    let server_pid = option("--server-pid", 0);
+    let entropy = entropy();
+    let (news, _news) = tokio::sync::mpsc::channel(64);
+    let options = PostgresOptions {
+        url: DatabaseUrl::parse(&text_option("--url").expect("--url postgres://…")).expect("an address"),
+        vault: Vault::new(&[7; 32], Arc::clone(&entropy)),
+        ready: load.ready.clone(),
+        news,
+        entropy,
+        observer: Some(load.commits.clone()),
+        node_name: None,
+        lease: Duration::from_secs(30),
+        poll_every: Duration::from_millis(500),
+        notify: true,
+        connections_max: 4,
+        partition: Duration::from_secs(86_400),
+    };
+    let store = PostgresStore::open(options).await.expect("a store");
+    let shared: SharedStore = store.clone();
+    load.run(&shared, &|| vec![("here", thread_cpu_seconds("")), ("server", server_cpu_seconds(server_pid))]).await;
+    store.close().await;
 }
 
 /// CPU seconds of the processes of the server that are alive.
@@ -92,231 +50,4 @@ fn server_cpu_seconds(postmaster: usize) -> f64 {
         Some(fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?)
     });
     ticks.sum::<f64>() / 100.0
-}
-
-fn record_of(leased: &LeasedDelivery, time: Timestamp) -> Record {
-    let response = ResponseRecord {
-        status_code: 200,
-        headers: vec![("content-type".into(), "text/plain".into()), ("date".into(), "Thu, 01 Jan 2026 00:00:00 GMT".into())],
-        body: ResponseBody::Text("ok".into()),
-    };
-    Record {
-        key: leased.key,
-        lease: leased.lease,
-        application: leased.application,
-        trigger: leased.trigger,
-        attempt: Some(Attempt {
-            number: 1,
-            trigger: leased.trigger,
-            started_at: time,
-            duration_ms: 1,
-            url: "https://receiver.example.com/webhooks/orders".into(),
-            signature: "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=".into(),
-            outcome: AttemptOutcome::Response(response),
-        }),
-        transition: Transition { state: DeliveryState::Delivered, progress: Progress { attempts: 1, scheduled_attempts: 1 } },
-        health: None,
-    }
-}
-
-async fn make_applications(store: &PostgresStore, applications: usize, endpoints: usize) -> Vec<(ApplicationId, Vec<EndpointId>)> {
-    let mut made = Vec::new();
-    for _ in 0..applications {
-        let id = ApplicationId::from_row(store.new_row_id(now()));
-        let org = OrgId::parse(OrgId::DEFAULT).expect("a tenant");
-        let application = Application {
-            id,
-            org,
-            uid: None,
-            name: "load".into(),
-            throttle_rate: None,
-            metadata: Default::default(),
-            created_at: now(),
-            updated_at: now(),
-        };
-        store.create_application(application).await.expect("an application");
-        let mut targets = Vec::new();
-        for _ in 0..endpoints {
-            let endpoint = Endpoint {
-                id: EndpointId::from_row(store.new_row_id(now())),
-                application: id,
-                uid: None,
-                url: "https://receiver.example.com/webhooks/orders".into(),
-                description: String::new(),
-                version: 1,
-                disabled: Disabled::No,
-                event_types: None,
-                channels: None,
-                throttle_rate: None,
-                concurrency: None,
-                ordered: false,
-                retry_schedule: None,
-                headers: vec![],
-                secrets: EndpointSecrets { current: SigningSecret::Hmac256(vec![1; 24]), old: vec![] },
-                metadata: Default::default(),
-                created_at: now(),
-                updated_at: now(),
-            };
-            targets.push(endpoint.id);
-            store.create_endpoint(endpoint).await.expect("an endpoint");
-        }
-        made.push((id, targets));
-    }
-    made
-}
-
-fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(measure());
-}
-
-async fn measure() {
-    let messages = option("--messages", 500_000);
-    let in_flight = option("--in-flight", 64);
-    let endpoints = option("--endpoints", 1);
-    let backlog = flag("--backlog");
-    let with_keys = flag("--keys");
-    let payload = Bytes::from(vec![b'x'; option("--payload", 1024)]);
-
-    let server_pid = option("--server-pid", 0);
-    let entropy: Arc<dyn Entropy> = Arc::new(Counting(AtomicU64::new(1)));
-    let (ready, mut groups) = tokio::sync::mpsc::channel::<Vec<LeasedDelivery>>(1024);
-    let (news, _news) = tokio::sync::mpsc::channel(64);
-    let commits = Arc::new(Commits::default());
-    let options = PostgresOptions {
-        url: DatabaseUrl::parse(&text_option("--url").expect("--url postgres://…")).expect("an address"),
-        vault: Vault::new(&[7; 32], Arc::clone(&entropy)),
-        ready,
-        news,
-        entropy,
-        observer: Some(commits.clone()),
-        node_name: None,
-        lease: Duration::from_secs(30),
-        poll_every: Duration::from_millis(500),
-        notify: true,
-        connections_max: 4,
-        partition: Duration::from_secs(86_400),
-    };
-    let store = PostgresStore::open(options).await.expect("a store");
-    let targets = Arc::new(make_applications(&store, option("--applications", 1), endpoints).await);
-
-    let started = instant();
-    let (own_before, server_before) = (own_cpu_seconds(), server_cpu_seconds(server_pid));
-    let next = Arc::new(AtomicUsize::new(0));
-    let slowest_us = Arc::new(AtomicU64::new(0));
-    let mut producers = JoinSet::new();
-    for _ in 0..in_flight {
-        let (store, next, targets, payload, slowest_us) =
-            (store.clone(), next.clone(), targets.clone(), payload.clone(), slowest_us.clone());
-        producers.spawn(async move {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= messages {
-                    return;
-                }
-                let (application, endpoints) = &targets[number % targets.len()];
-                let time = now();
-                let content = MessageContent {
-                    event_type: EventTypeName::parse("order.paid").expect("a name"),
-                    event_id: None,
-                    channels: vec![],
-                    tags: vec![],
-                    payload: Some(payload.clone()),
-                    content_type: PayloadType::Json,
-                    headers: Vec::new(),
-                    ordering_key: None,
-                    payload_expires_at: time + Duration::from_secs(90 * 86_400),
-                    deliver_at: None,
-                    routing: Routing { targets: endpoints.iter().copied().collect(), skips: vec![] },
-                };
-                // Spread like the hashes that keys are.
-                let mixed = (number as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-                let idempotency_key = with_keys.then_some(IdempotencyKey(mixed.to_be_bytes()));
-                let asked = instant();
-                store.accept(NewMessage { application: *application, content, idempotency_key }, time).await.expect("accepted");
-                slowest_us.fetch_max(asked.elapsed().as_micros() as u64, Ordering::Relaxed);
-            }
-        });
-    }
-    let mut recorded = 0;
-    let mut report_at = 250_000;
-    let mut report_since = (instant(), 0);
-    if backlog {
-        // The engine takes one group and gives it back: from now on everything waits on disk.
-        let first = groups.recv().await.expect("the store is open");
-        store.release(first.iter().map(|one| (one.key, one.lease)).collect()).await.expect("released");
-        while producers.join_next().await.is_some() {}
-        while let Ok(group) = groups.try_recv() {
-            store.release(group.iter().map(|one| (one.key, one.lease)).collect()).await.expect("released");
-        }
-        let seconds = started.elapsed().as_secs_f64();
-        println!("accepted {messages} in {seconds:.2} s: {:.0}/s", messages as f64 / seconds);
-        print_memory();
-        let drain = instant();
-        let endpoint = targets[0].1[0];
-        loop {
-            let request = ClaimRequest { endpoint, limit: 448, bytes_max: 4 << 20, ordered: false };
-            let claimed = store.claim(request, now()).await.expect("claimed");
-            if claimed.deliveries.is_empty() {
-                break;
-            }
-            let time = now();
-            recorded += claimed.deliveries.len();
-            for chunk in claimed.deliveries.chunks(64) {
-                let records = Arc::new(chunk.iter().map(|leased| record_of(leased, time)).collect());
-                store.record(records, time).await.expect("recorded");
-            }
-        }
-        let seconds = drain.elapsed().as_secs_f64();
-        println!("drained {recorded} in {seconds:.2} s: {:.0}/s", recorded as f64 / seconds);
-        print_memory();
-    } else {
-        while recorded < messages * endpoints {
-            let mut records: Vec<Record> = Vec::new();
-            let time = now();
-            let mut group = groups.recv().await;
-            while let Some(deliveries) = group.take() {
-                records.extend(deliveries.iter().map(|leased| record_of(leased, time)));
-                if let Ok(more) = groups.try_recv() {
-                    group = Some(more);
-                }
-            }
-            recorded += records.len();
-            store.record(Arc::new(records), time).await.expect("recorded");
-            if recorded >= report_at * endpoints {
-                let rate = (recorded - report_since.1) as f64 / report_since.0.elapsed().as_secs_f64();
-                println!("{recorded}: {rate:.0} deliveries/s, slowest answer {} us", slowest_us.swap(0, Ordering::Relaxed));
-                report_since = (instant(), recorded);
-                report_at += 250_000;
-            }
-        }
-        while producers.join_next().await.is_some() {}
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    let own_us = (own_cpu_seconds() - own_before) * 1e6 / messages as f64;
-    let server_us = (server_cpu_seconds(server_pid) - server_before) * 1e6 / messages as f64;
-    let count = commits.count.load(Ordering::Relaxed);
-    println!(
-        "{messages} messages, {recorded} deliveries in {seconds:.2} s: {:.0} messages/s; CPU per message: {own_us:.2} us here, {server_us:.2} us in the server; \
-         {:.1} operations/commit; longest commit {} us; slowest answer {} us",
-        messages as f64 / seconds,
-        commits.operations.load(Ordering::Relaxed) as f64 / count as f64,
-        commits.longest_us.load(Ordering::Relaxed),
-        slowest_us.load(Ordering::Relaxed),
-    );
-    let list = instant();
-    let application = targets[0].0;
-    for _ in 0..100 {
-        let page = store.messages(application, MessageFilter::default(), PageRequest::first(50, Order::Descending)).await.expect("a page");
-        assert_eq!(page.items.len(), 50);
-    }
-    println!("newest 50 of an application: {} us", list.elapsed().as_micros() / 100);
-    store.close().await;
-}
-
-fn print_memory() {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    for line in status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM")) {
-        println!("{line}");
-    }
 }

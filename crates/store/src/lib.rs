@@ -24,6 +24,8 @@ pub mod receipt;
 pub mod rows;
 pub mod transfer;
 pub mod vault;
+#[cfg(feature = "conformance")]
+pub mod write_rate;
 
 use std::sync::Arc;
 
