@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ApiKeyId, ApplicationId};
+use crate::id::{ApiKeyId, ApplicationId, AuditEntryId, SinkId, StreamId};
 use crate::name::Invalid;
 use crate::time::Timestamp;
 
@@ -75,8 +75,21 @@ pub struct ApiKey {
     /// The first characters, to recognise it in a list.
     pub hint: String,
     pub scopes: Vec<Scope>,
+    #[serde(default)]
+    pub reach: KeyReach,
     pub expires_at: Option<Timestamp>,
     pub created_at: Timestamp,
+}
+
+/// How far a key reaches, whatever its scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum KeyReach {
+    #[default]
+    Organization,
+    /// Creates messages of one application, and nothing else.
+    MessagesOf(ApplicationId),
+    /// Polls one sink, and nothing else.
+    PollsOf(SinkId),
 }
 
 /// Who is asking, after the token was verified.
@@ -86,12 +99,22 @@ pub enum Principal {
     Org { org: OrgId, scopes: Vec<Scope>, key: Option<ApiKeyId> },
     /// One application of a tenant: what a portal session may see.
     Application { org: OrgId, application: ApplicationId, session: PortalSession },
+    /// The same for a stream.
+    Stream { org: OrgId, stream: StreamId, session: PortalSession },
+    /// Who may create messages of one application.
+    Sender { org: OrgId, application: ApplicationId, key: ApiKeyId },
+    /// Who may poll one sink.
+    Poller { org: OrgId, sink: SinkId, key: ApiKeyId },
 }
 
 impl Principal {
     pub fn org(&self) -> &OrgId {
         match self {
-            Self::Org { org, .. } | Self::Application { org, .. } => org,
+            Self::Org { org, .. }
+            | Self::Application { org, .. }
+            | Self::Stream { org, .. }
+            | Self::Sender { org, .. }
+            | Self::Poller { org, .. } => org,
         }
     }
 }
@@ -135,4 +158,38 @@ pub enum RevocationTarget {
     Token(String),
     Application(ApplicationId),
     Session(ApplicationId, String),
+    Stream(StreamId),
+    StreamSession(StreamId, String),
+}
+
+/// One change that somebody made through the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    pub id: AuditEntryId,
+    pub org: OrgId,
+    pub at: Timestamp,
+    pub actor: Actor,
+    /// The id of the operation.
+    pub operation: String,
+    pub path: String,
+    pub status: u16,
+}
+
+/// Who made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    Key {
+        id: ApiKeyId,
+        name: String,
+    },
+    /// A signed token of the tenant.
+    Token,
+    Portal {
+        application: ApplicationId,
+        session_id: Option<String>,
+    },
+    StreamPortal {
+        stream: StreamId,
+        session_id: Option<String>,
+    },
 }

@@ -5,7 +5,8 @@
 //!
 //! Outside, an id is a prefix and 27 base62 characters, the shape that users of webhook tools know (`msg_…`): 20 bytes, of
 //! which 4 are seconds since 2014-05-13 (the KSUID epoch), 8 the row id, and 8 a keyed tag over kind and row id. The tag makes an id
-//! unguessable without a second index: whoever does not hold the store's key cannot make one that decodes.
+//! unguessable without a second index: whoever does not hold the store's key cannot make one that decodes. Streams and sinks have 22 characters
+//! there (`strm_…`, `sink_…`): the same without the seconds.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -22,6 +23,7 @@ const KSUID_EPOCH_SECONDS: u64 = 1_400_000_000;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const BODY_CHARS: usize = 27;
 const BODY_BYTES: usize = 20;
+const SHORT_BODY_CHARS: usize = 22;
 
 /// The key of a row: time-ordered, unique in the store, never shown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,14 +88,17 @@ impl RowIds {
 /// What kind of thing a public id names; the prefix is part of the published API.
 pub trait Kind: 'static {
     const PREFIX: &'static str;
+    /// Whether the published shape is the short one.
+    const SHORT: bool = false;
 }
 
 macro_rules! kinds {
-    ($($kind:ident $alias:ident $prefix:literal $what:literal;)*) => { $(
+    ($($kind:ident $alias:ident $prefix:literal $($short:ident)? $what:literal;)*) => { $(
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $kind {}
         impl Kind for $kind {
             const PREFIX: &'static str = $prefix;
+            $( const SHORT: bool = stringify!($short).len() > 0; )?
         }
         #[doc = $what]
         pub type $alias = Id<$kind>;
@@ -110,6 +115,12 @@ kinds! {
     ApiKeyKind ApiKeyId "key_" "Names an API key (not the key itself).";
     SourceKind SourceId "src_" "Names a source.";
     ReceiptKind ReceiptId "rcpt_" "Names a receipt.";
+    IntegrationKind IntegrationId "integ_" "Names an integration.";
+    StreamKind StreamId "strm_" short "Names a stream.";
+    StreamEventTypeKind StreamEventTypeId "strmevtype_" "Names an event type of streams (clients use its name).";
+    SinkKind SinkId "sink_" short "Names a sink or a destination.";
+    SinkAttemptKind SinkAttemptId "sinkatmpt_" short "Names an attempt at a sink.";
+    AuditEntryKind AuditEntryId "audit_" "Names an entry of the audit log.";
 }
 
 /// A row id that knows what it names.
@@ -183,6 +194,9 @@ impl PublicIds {
     }
 
     pub fn encode<K: Kind>(&self, id: Id<K>) -> String {
+        if K::SHORT {
+            return self.encode_short(id);
+        }
         let row = id.row();
         let seconds = row.created_at().unix_seconds().saturating_sub(KSUID_EPOCH_SECONDS);
         let mut bytes = [0; BODY_BYTES];
@@ -197,11 +211,35 @@ impl PublicIds {
 
     /// `None` for anything that this store did not hand out.
     pub fn decode<K: Kind>(&self, text: &str) -> Option<Id<K>> {
+        if K::SHORT {
+            return self.decode_short(text);
+        }
         let bytes = base62_to_bytes(text.strip_prefix(K::PREFIX)?.as_bytes().try_into().ok()?)?;
         let row = RowId(u64::from_be_bytes(bytes[4..12].try_into().ok()?));
         let id = Id::from_row(row);
         // The whole text is compared, so that an id has exactly one spelling.
         (row <= RowId::MAX && self.encode(id) == text).then_some(id)
+    }
+
+    fn encode_short<K: Kind>(&self, id: Id<K>) -> String {
+        let mut rest = u128::from(id.row().raw()) << 64 | u128::from(self.tag::<K>(id.row()));
+        let mut body = [b'0'; SHORT_BODY_CHARS];
+        for slot in body.iter_mut().rev() {
+            *slot = BASE62[(rest % 62) as usize];
+            rest /= 62;
+        }
+        let mut text = String::with_capacity(K::PREFIX.len() + SHORT_BODY_CHARS);
+        text.push_str(K::PREFIX);
+        text.extend(body.map(char::from));
+        text
+    }
+
+    fn decode_short<K: Kind>(&self, text: &str) -> Option<Id<K>> {
+        let body = text.strip_prefix(K::PREFIX)?;
+        let value = body.bytes().try_fold(0_u128, |value, c| value.checked_mul(62)?.checked_add(base62_digit(c)?.into()))?;
+        let row = RowId((value >> 64) as u64);
+        let id = Id::from_row(row);
+        (row <= RowId::MAX && self.encode_short(id) == text).then_some(id)
     }
 
     fn tag<K: Kind>(&self, row: RowId) -> u64 {
@@ -214,7 +252,17 @@ impl PublicIds {
 
 /// Whether `text` has the shape of a public id of this kind, whoever made it.
 pub fn has_public_shape<K: Kind>(text: &str) -> bool {
-    text.strip_prefix(K::PREFIX).is_some_and(|body| body.len() == BODY_CHARS && body.bytes().all(|c| c.is_ascii_alphanumeric()))
+    let chars = if K::SHORT { SHORT_BODY_CHARS } else { BODY_CHARS };
+    text.strip_prefix(K::PREFIX).is_some_and(|body| body.len() == chars && body.bytes().all(|c| c.is_ascii_alphanumeric()))
+}
+
+fn base62_digit(c: u8) -> Option<u8> {
+    match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'A'..=b'Z' => Some(c - b'A' + 10),
+        b'a'..=b'z' => Some(c - b'a' + 36),
+        _ => None,
+    }
 }
 
 fn base62_from_bytes(bytes: &[u8; BODY_BYTES]) -> [u8; BODY_CHARS] {
@@ -242,12 +290,7 @@ fn base62_from_bytes(bytes: &[u8; BODY_BYTES]) -> [u8; BODY_CHARS] {
 fn base62_to_bytes(text: &[u8; BODY_CHARS]) -> Option<[u8; BODY_BYTES]> {
     let mut words = [0_u32; 5];
     for &c in text {
-        let mut carry = u64::from(match c {
-            b'0'..=b'9' => c - b'0',
-            b'A'..=b'Z' => c - b'A' + 10,
-            b'a'..=b'z' => c - b'a' + 36,
-            _ => return None,
-        });
+        let mut carry = u64::from(base62_digit(c)?);
         for word in words.iter_mut().rev() {
             let value = u64::from(*word) * 62 + carry;
             *word = value as u32;
@@ -282,11 +325,17 @@ mod tests {
             prop_assert_eq!(ids.encode(x).len(), 31);
             prop_assert_eq!(ids.encode(x).cmp(&ids.encode(y)), a.cmp(&b));
             prop_assert_eq!(PublicIds::new([8; 16]).decode::<MessageKind>(&ids.encode(x)), None);
+            let (x, y) = (SinkId::from_row(RowId(a)), SinkId::from_row(RowId(b)));
+            prop_assert_eq!(ids.decode(&ids.encode(x)), Some(x));
+            prop_assert_eq!(ids.encode(x).len(), 27);
+            prop_assert_eq!(ids.encode(x).cmp(&ids.encode(y)), a.cmp(&b));
+            prop_assert_eq!(PublicIds::new([8; 16]).decode::<SinkKind>(&ids.encode(x)), None);
         }
 
         #[test]
         fn decoding_never_panics(text in "msg_[0-9A-Za-z]{27}") {
             prop_assert_eq!(PublicIds::new([7; 16]).decode::<MessageKind>(&text), None);
+            prop_assert_eq!(PublicIds::new([7; 16]).decode::<SinkKind>(&text.replace("msg_", "sink_")), None);
         }
     }
 

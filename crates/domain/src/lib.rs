@@ -25,6 +25,7 @@ pub mod environment;
 pub mod event_type;
 pub mod health;
 pub mod id;
+pub mod integration;
 pub mod limits;
 pub mod message;
 pub mod name;
@@ -36,8 +37,11 @@ pub mod retry;
 pub mod routing;
 pub mod secret;
 pub mod signature;
+pub mod sink;
 pub mod source;
+pub mod stream;
 pub mod task;
+pub mod tenant;
 pub mod throttle;
 pub mod time;
 
@@ -47,13 +51,19 @@ pub use delivery::{Attempt, AttemptOutcome, Delivery, DeliveryKey, DeliveryState
 pub use endpoint::Endpoint;
 pub use environment::{Clock, Entropy};
 pub use event_type::EventType;
-pub use id::{ApiKeyId, ApplicationId, AttemptId, EndpointId, EventTypeId, MessageId, PublicIds, ReceiptId, RowId, SourceId, TaskId};
+pub use id::{
+    ApiKeyId, ApplicationId, AttemptId, AuditEntryId, EndpointId, EventTypeId, IntegrationId, MessageId, PublicIds, ReceiptId, RowId,
+    SinkAttemptId, SinkId, SourceId, StreamEventTypeId, StreamId, TaskId,
+};
+pub use integration::Integration;
 pub use message::{Message, MessageContent};
 pub use name::{Channel, EventTypeName, EventTypePattern, Invalid, Tag, Uid};
 pub use reason::Reason;
 pub use receipt::Receipt;
 pub use retry::RetrySchedule;
 pub use secret::SigningSecret;
+pub use sink::Sink;
 pub use source::Source;
+pub use stream::{Stream, StreamEventType};
 pub use task::BackgroundTask;
 pub use time::Timestamp;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::OrgId;
 use crate::delivery::{DeliveryState, Progress};
 use crate::id::{ApplicationId, EndpointId, MessageId, TaskId};
-use crate::name::{Channel, EventTypeName, Tag};
+use crate::name::{Channel, EventTypeName, Tag, Uid};
 use crate::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct BackgroundTask {
     pub work: TaskWork,
     pub status: TaskStatus,
     pub progress: TaskProgress,
+    /// What came out of it, a JSON object: of work that is asked a question.
+    #[serde(default)]
+    pub result: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -85,6 +88,31 @@ pub enum TaskWork {
     ExpungeAllContents {
         application: ApplicationId,
     },
+    /// How many messages were sent where, for each application (all of the tenant, if none is named).
+    ApplicationUsage {
+        applications: Option<Vec<ApplicationId>>,
+        since: Timestamp,
+        until: Timestamp,
+    },
+    /// Which event types the endpoints of each application ask for.
+    EventTypeUsage,
+    /// The same message for every application of the tenant.
+    Broadcast {
+        message: BroadcastMessage,
+    },
+    /// The event types of the tenant as an OpenAPI document.
+    ExportEventTypes,
+}
+
+/// A message before it has an application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BroadcastMessage {
+    pub event_type: EventTypeName,
+    pub event_id: Option<Uid>,
+    pub channels: Vec<Channel>,
+    /// JSON, byte for byte.
+    pub payload: String,
+    pub payload_retention_s: u64,
 }
 
 impl TaskWork {
@@ -95,13 +123,17 @@ impl TaskWork {
             Self::ReplayMissing { .. } => "endpoint.replay",
             Self::BulkReplay { .. } => "endpoint.bulk-replay",
             Self::ExpungeAllContents { .. } => "application.purge_content",
+            Self::ApplicationUsage { .. } => "application.stats",
+            Self::EventTypeUsage => "event-type.aggregate",
+            Self::Broadcast { .. } => "message.broadcast",
+            Self::ExportEventTypes => "sdk.generate",
         }
     }
 
     pub fn endpoint(&self) -> Option<EndpointId> {
         match self {
             Self::Recover { endpoint, .. } | Self::ReplayMissing { endpoint, .. } | Self::BulkReplay { endpoint, .. } => Some(*endpoint),
-            Self::ExpungeAllContents { .. } => None,
+            _ => None,
         }
     }
 }

@@ -13,9 +13,10 @@ use hookpost_domain::{
     ApplicationId, AttemptId, Delivery, DeliveryKey, EndpointId, Message, MessageId, Receipt, ReceiptId, SourceId, Timestamp,
 };
 use hookpost_store::history::{
-    AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, ReceiptCounts, ReceiptFilter, RetentionPolicy, ScannedPage,
-    StoredAttempt,
+    AttemptFilter, DeliveryFilter, EndpointCounts, Feed, FeedLimits, Forgotten, MessageFilter, ReceiptCounts, ReceiptFilter,
+    RetentionPolicy, ScannedPage, StoredAttempt,
 };
+use hookpost_store::usage::Usage;
 use hookpost_store::{History, Listed, PageRequest, Reference, Unavailable};
 
 pub(crate) use deliveries::decode_state;
@@ -24,6 +25,14 @@ use crate::{PostgresStore, retention};
 
 #[async_trait]
 impl History for PostgresStore {
+    async fn feed(&self, _application: ApplicationId, _after: Option<MessageId>, _limits: FeedLimits) -> Result<Feed, Unavailable> {
+        Err(Unavailable("not yet".to_owned()))
+    }
+
+    async fn usage(&self, _application: ApplicationId, _since: Timestamp, _until: Timestamp) -> Result<Vec<Usage>, Unavailable> {
+        Err(Unavailable("not yet".to_owned()))
+    }
+
     async fn message(&self, application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable> {
         Ok(messages::one(&self.shared, application, reference).await?)
     }

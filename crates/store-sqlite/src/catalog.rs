@@ -371,6 +371,14 @@ impl Catalog for SqliteStore {
             .await
     }
 
+    async fn api_key(&self, _org: &OrgId, _id: ApiKeyId) -> Result<Option<ApiKey>, Unavailable> {
+        Err(Unavailable("not yet".to_owned()))
+    }
+
+    async fn update_api_key(&self, _org: &OrgId, _id: ApiKeyId, _change: Change<ApiKey>) -> Result<ApiKey, WriteError> {
+        Err(Unavailable("not yet".to_owned()).into())
+    }
+
     async fn delete_api_key(&self, org: Option<&OrgId>, id: ApiKeyId) -> Result<(), WriteError> {
         let org = org.cloned();
         self.shared

@@ -8,10 +8,11 @@ use hookpost_domain::{
     RowId, SourceId, Timestamp, limits,
 };
 use hookpost_store::history::{
-    AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, ReceiptCounts, ReceiptFilter, RetentionPolicy, ScannedPage,
-    StoredAttempt,
+    AttemptFilter, DeliveryFilter, EndpointCounts, Feed, FeedLimits, Forgotten, MessageFilter, ReceiptCounts, ReceiptFilter,
+    RetentionPolicy, ScannedPage, StoredAttempt,
 };
 use hookpost_store::page::Walk;
+use hookpost_store::usage::Usage;
 use hookpost_store::{History, Listed, PageRequest, Reference, Unavailable};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -29,6 +30,14 @@ const CHUNK: usize = 256;
 
 #[async_trait]
 impl History for SqliteStore {
+    async fn feed(&self, _application: ApplicationId, _after: Option<MessageId>, _limits: FeedLimits) -> Result<Feed, Unavailable> {
+        Err(Unavailable("not yet".to_owned()))
+    }
+
+    async fn usage(&self, _application: ApplicationId, _since: Timestamp, _until: Timestamp) -> Result<Vec<Usage>, Unavailable> {
+        Err(Unavailable("not yet".to_owned()))
+    }
+
     async fn message(&self, application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable> {
         let event_id = match reference {
             Reference::Id(id) => Err(id),

@@ -113,6 +113,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     async fn api_key_by_hash(&self, key_sha256: [u8; 32]) -> Result<Option<Arc<ApiKey>>, Unavailable>;
     async fn api_keys(&self, org: Option<&OrgId>, page: PageRequest<ApiKeyId>) -> Result<Listed<ApiKey>, Unavailable>;
     async fn create_api_key(&self, key: ApiKey) -> Result<(), WriteError>;
+    async fn api_key(&self, org: &OrgId, id: ApiKeyId) -> Result<Option<ApiKey>, Unavailable>;
+    /// `NotFound`, `Refused`. The hash stays.
+    async fn update_api_key(&self, org: &OrgId, id: ApiKeyId, change: Change<ApiKey>) -> Result<ApiKey, WriteError>;
     /// `NotFound`.
     async fn delete_api_key(&self, org: Option<&OrgId>, id: ApiKeyId) -> Result<(), WriteError>;
 

@@ -13,9 +13,17 @@ use hookpost_domain::{
 use crate::Unavailable;
 use crate::catalog::Reference;
 use crate::page::{Listed, PageRequest};
+use crate::usage::Usage;
 
 #[async_trait]
 pub trait History: Send + Sync + std::fmt::Debug {
+    /// The messages of an application in the order of their ids, from the first after `after`. A message with a lower id than the last of them can never come
+    /// any more, on no node: whoever reads on from there misses none. Messages that a node is only just writing down, and those after them, come later.
+    async fn feed(&self, application: ApplicationId, after: Option<MessageId>, limits: FeedLimits) -> Result<Feed, Unavailable>;
+
+    /// What was sent from `since` to `until`, by event type and span of time ([`crate::usage`]), oldest first; spans belong to it that begin within.
+    async fn usage(&self, application: ApplicationId, since: Timestamp, until: Timestamp) -> Result<Vec<Usage>, Unavailable>;
+
     /// By id or by `eventId`, within one application.
     async fn message(
         &self,
@@ -79,6 +87,21 @@ pub trait History: Send + Sync + std::fmt::Debug {
 
     /// Forgets a small piece of what is past its time: payloads, whole messages with deliveries (unfinished ones too) and attempts, receipts, idempotency keys, revocations; so that writers wait little; called again and again.
     async fn forget(&self, policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable>;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedLimits {
+    /// At most this many messages,
+    pub messages: usize,
+    /// and about this much payload, but at least one message.
+    pub payload_bytes: usize,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Feed {
+    pub messages: Vec<Message>,
+    /// There are more right now.
+    pub more: bool,
 }
 
 /// A page of a list that was made by looking through rows: where nothing more was found within the bound, `next` says where to go on.

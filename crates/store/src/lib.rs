@@ -1,9 +1,11 @@
-//! What Hookpost asks of a store: four traits, one per actor, and the promises behind them.
+//! What Hookpost asks of a store: six traits, one per actor, and the promises behind them.
 //!
 //! - [`Intake`]: the producer's side. One transaction per accepted message, durable before the answer.
 //! - [`Queue`]: the engine's side. Claims, records, reschedules, cancels.
 //! - [`Catalog`]: what is configured: applications, endpoints, event types, keys, tasks.
 //! - [`History`]: what happened: lists, states, statistics, retention.
+//! - [`Documents`]: what is configured beside the way of a message: integrations, streams, sinks, settings.
+//! - [`Ledger`]: how far sinks and consumers came; logs.
 //!
 //! [`memory::MemoryStore`] is the reference: short enough to be read as a specification, and the model that property tests hold
 //! the others against. [`conformance`] is the suite that every store passes.
@@ -15,14 +17,18 @@ pub mod catalog;
 pub mod codec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod delegate;
+pub mod documents;
 pub mod history;
 pub mod intake;
+pub mod ledger;
 pub mod memory;
 pub mod page;
 pub mod queue;
 pub mod receipt;
 pub mod rows;
 pub mod transfer;
+pub mod usage;
 pub mod vault;
 #[cfg(feature = "conformance")]
 pub mod write_rate;
@@ -34,8 +40,10 @@ use hookpost_domain::{Invalid, PublicIds, RowId, Timestamp};
 use thiserror::Error;
 
 pub use catalog::{ApplicationView, Catalog, Change, Reference};
-pub use history::History;
+pub use documents::{Document, Documents, Named};
+pub use history::{Feed, FeedLimits, History};
 pub use intake::{AcceptError, Accepted, IdempotencyKey, Intake, MadeOnce, NewMessage, NewReceipt, NewReceiptOutcome, Once, Received};
+pub use ledger::{Ledger, LogEntry, LogName, ProgressKey};
 pub use page::{Cursor, Listed, Order, PageRequest};
 pub use queue::{Claimed, LeaseId, LeasedDelivery, Queue, Record, Recorded};
 
@@ -44,7 +52,7 @@ const NO_KEY: [u8; 32] = [0; 32];
 
 /// A whole store.
 #[async_trait]
-pub trait Store: Intake + Queue + Catalog + History {
+pub trait Store: Intake + Queue + Catalog + History + Documents + Ledger {
     /// The next row id: strictly greater than every one before it.
     fn new_row_id(&self, now: Timestamp) -> RowId;
 

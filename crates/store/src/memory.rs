@@ -4,12 +4,14 @@
 //! every promise of the traits but one: what it holds is gone with the process.
 
 mod catalog;
+mod documents;
 mod history;
 mod intake;
 mod lane;
 mod queue;
 mod receipts;
 mod sources;
+mod usage;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,10 +25,12 @@ use hookpost_domain::{
 };
 use parking_lot::Mutex;
 
+use crate::documents::{DocumentKind, DocumentRow};
 use crate::history::StoredAttempt;
 use crate::intake::KeptAnswer;
 use crate::queue::ReadySender;
-use crate::{ApplicationView, IdempotencyKey, MadeOnce, Store};
+use crate::usage::UsageCounts;
+use crate::{ApplicationView, IdempotencyKey, LogEntry, MadeOnce, ProgressKey, Store};
 use lane::Lane;
 
 #[derive(Debug)]
@@ -62,6 +66,12 @@ struct State {
     once: HashMap<IdempotencyKey, MadeOnce>,
     /// Without their bodies, and those that no message has.
     receipts: BTreeMap<ReceiptId, (Receipt, Option<Bytes>)>,
+
+    documents: BTreeMap<(DocumentKind, OrgId, RowId), DocumentRow>,
+    progress: BTreeMap<ProgressKey, Vec<u8>>,
+    log: BTreeMap<RowId, LogEntry>,
+    /// By application and fine span.
+    usage: BTreeMap<(ApplicationId, u64, EventTypeName), UsageCounts>,
 }
 
 impl MemoryStore {
@@ -85,6 +95,10 @@ impl MemoryStore {
             attempts: BTreeMap::new(),
             once: HashMap::new(),
             receipts: BTreeMap::new(),
+            documents: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            log: BTreeMap::new(),
+            usage: BTreeMap::new(),
         };
         Self { ids, ready, state: Mutex::new(state) }
     }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use hookpost_domain::delivery::Transition;
 use hookpost_domain::health::Health;
 use hookpost_domain::{
-    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, Message, MessageId, Progress, Reason, SourceId, TaskId,
-    Timestamp, Trigger,
+    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, EventTypeName, Message, MessageId, Progress, Reason,
+    SourceId, TaskId, Timestamp, Trigger,
 };
 
 use crate::Unavailable;
@@ -145,6 +145,8 @@ pub struct Record {
     pub key: DeliveryKey,
     pub lease: LeaseId,
     pub application: ApplicationId,
+    /// Of the message, for what is counted by it.
+    pub event_type: EventTypeName,
     pub trigger: Trigger,
     /// `None`: it ended without a try (endpoint disabled or deleted, payload gone).
     pub attempt: Option<Attempt>,

@@ -1,5 +1,6 @@
 //! Opaque keys: `hp_` and 32 random base62 characters (190 bits). Shown once; kept as their SHA-256.
 
+use hookpost_domain::access::KeyReach;
 use hookpost_domain::id::Id;
 use hookpost_domain::{ApiKey, Entropy, OrgId, RowId, Scope, Timestamp};
 
@@ -15,6 +16,7 @@ pub struct NewApiKey {
     pub org: OrgId,
     pub name: String,
     pub scopes: Vec<Scope>,
+    pub reach: KeyReach,
     pub expires_at: Option<Timestamp>,
 }
 
@@ -28,6 +30,7 @@ pub fn new_api_key(new: NewApiKey, id: RowId, entropy: &dyn Entropy, now: Timest
         key_sha256: hash(&text),
         hint: text[..HINT_CHARS].to_owned(),
         scopes: new.scopes,
+        reach: new.reach,
         expires_at: new.expires_at,
         created_at: now,
     };

@@ -74,7 +74,7 @@ impl Caller {
         match &*self.0 {
             Principal::Org { .. } => self.org(right).map(|org| (org, None)),
             Principal::Application { org, session, .. } if session_grants(session, right) => Ok((org, Some(session))),
-            Principal::Application { .. } => Err(Problem::Forbidden),
+            _ => Err(Problem::Forbidden),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hookpost_domain::access::{Capability, PortalSession, RevocationTarget};
+use hookpost_domain::access::{Capability, KeyReach, PortalSession, RevocationTarget};
 use hookpost_domain::id::ApplicationKind;
 use hookpost_domain::{ApplicationId, OrgId, Principal, Scope, Timestamp};
 use http::HeaderMap;
@@ -161,7 +161,12 @@ async fn verify_key(api: &Api, hash: [u8; 32], now: Timestamp, catalog_version: 
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(Problem::Unauthenticated);
     }
-    let principal = Principal::Org { org: key.org.clone(), scopes: key.scopes.clone(), key: Some(key.id) };
+    let org = key.org.clone();
+    let principal = match key.reach {
+        KeyReach::Organization => Principal::Org { org, scopes: key.scopes.clone(), key: Some(key.id) },
+        KeyReach::MessagesOf(application) => Principal::Sender { org, application, key: key.id },
+        KeyReach::PollsOf(sink) => Principal::Poller { org, sink, key: key.id },
+    };
     Ok(Verified { principal: Arc::new(principal), expires_at: key.expires_at, catalog_version })
 }
 

@@ -1,6 +1,7 @@
 //! API keys of a tenant. A key is shown once, when it is made; afterwards only its first characters are known.
 
 use axum::extract::State;
+use hookpost_domain::access::KeyReach;
 use hookpost_domain::id::ApiKeyKind;
 use hookpost_domain::limits::NAME_CHARS_MAX;
 use hookpost_domain::{ApiKey, Invalid, Scope, Timestamp};
@@ -91,7 +92,7 @@ pub(crate) async fn create(State(api): State<Api>, caller: Caller, Body(input): 
     let org = caller.org(Right::Admin)?;
     let now = api.now();
     let (name, scopes, expires_at) = input.parse(now)?;
-    let new = NewApiKey { org: org.clone(), name, scopes, expires_at };
+    let new = NewApiKey { org: org.clone(), name, scopes, reach: KeyReach::Organization, expires_at };
     let (text, key) = new_api_key(new, api.store.new_row_id(now), &*api.entropy, now);
     let out = NewApiKeyOut { key: text, rest: ApiKeyOut::new(&api, &key) };
     api.store.create_api_key(key).await?;

@@ -159,6 +159,12 @@ pub(crate) async fn whoami(State(api): State<Api>, caller: Caller) -> Json<Whoam
             session_id: session.session_id.clone(),
             scopes: Vec::new(),
         },
+        Principal::Stream { session, .. } => {
+            WhoamiOut { env_id, app_id: None, permission_source: "SvixJwt", session_id: session.session_id.clone(), scopes: Vec::new() }
+        }
+        Principal::Sender { .. } | Principal::Poller { .. } => {
+            WhoamiOut { env_id, app_id: None, permission_source: "RegionalAuthToken", session_id: None, scopes: Vec::new() }
+        }
     })
 }
 

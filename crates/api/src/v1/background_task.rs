@@ -42,6 +42,14 @@ pub(crate) enum BackgroundTaskType {
     EndpointBulkReplay,
     #[serde(rename = "application.purge_content")]
     ApplicationPurgeContent,
+    #[serde(rename = "application.stats")]
+    ApplicationStats,
+    #[serde(rename = "event-type.aggregate")]
+    EventTypeAggregate,
+    #[serde(rename = "message.broadcast")]
+    MessageBroadcast,
+    #[serde(rename = "sdk.generate")]
+    SdkGenerate,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -139,6 +147,10 @@ impl BackgroundTaskType {
             TaskWork::ReplayMissing { .. } => Self::EndpointReplay,
             TaskWork::BulkReplay { .. } => Self::EndpointBulkReplay,
             TaskWork::ExpungeAllContents { .. } => Self::ApplicationPurgeContent,
+            TaskWork::ApplicationUsage { .. } => Self::ApplicationStats,
+            TaskWork::EventTypeUsage => Self::EventTypeAggregate,
+            TaskWork::Broadcast { .. } => Self::MessageBroadcast,
+            TaskWork::ExportEventTypes => Self::SdkGenerate,
         }
     }
 
@@ -148,6 +160,10 @@ impl BackgroundTaskType {
             Self::EndpointRecover => "endpoint.recover",
             Self::EndpointBulkReplay => "endpoint.bulk-replay",
             Self::ApplicationPurgeContent => "application.purge_content",
+            Self::ApplicationStats => "application.stats",
+            Self::EventTypeAggregate => "event-type.aggregate",
+            Self::MessageBroadcast => "message.broadcast",
+            Self::SdkGenerate => "sdk.generate",
         }
     }
 }
@@ -166,7 +182,14 @@ impl BackgroundTaskOut {
                 data.insert("since".to_owned(), since.to_string().into());
                 data.insert("until".to_owned(), until.to_string().into());
             }
-            TaskWork::ExpungeAllContents { .. } => {}
+            TaskWork::ExpungeAllContents { .. }
+            | TaskWork::ApplicationUsage { .. }
+            | TaskWork::EventTypeUsage
+            | TaskWork::Broadcast { .. }
+            | TaskWork::ExportEventTypes => {}
+        }
+        if let Some(Ok(result)) = task.result.as_deref().map(serde_json::from_str::<serde_json::Map<_, _>>) {
+            data.extend(result);
         }
         let progress = task.progress;
         data.insert(

@@ -35,6 +35,7 @@ impl Engine {
                 let window = Window { since: Timestamp::ZERO, until: self.clock.now() };
                 self.count(window, List::Messages(*application, MessageFilter::default())).await
             }
+            TaskWork::ApplicationUsage { .. } | TaskWork::EventTypeUsage | TaskWork::Broadcast { .. } | TaskWork::ExportEventTypes => Ok(0),
         }
     }
 

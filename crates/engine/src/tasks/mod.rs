@@ -215,6 +215,9 @@ impl Engine {
                 self.bulk_page(*endpoint, *since, *until, filter, task.progress).await
             }
             TaskWork::ExpungeAllContents { application } => self.expunge_page(*application, task.progress).await,
+            TaskWork::ApplicationUsage { .. } | TaskWork::EventTypeUsage | TaskWork::Broadcast { .. } | TaskWork::ExportEventTypes => {
+                Err(Stop::Impossible("nobody does this work yet"))
+            }
         }
     }
 

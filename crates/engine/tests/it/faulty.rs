@@ -207,6 +207,8 @@ delegate! { Catalog {
     async fn delete_event_type(org: &OrgId, name: &str) -> Result<(), WriteError>;
     async fn api_key_by_hash(key_sha256: [u8; 32]) -> Result<Option<Arc<ApiKey>>, Unavailable>;
     async fn api_keys(org: Option<&OrgId>, page: PageRequest<ApiKeyId>) -> Result<Listed<ApiKey>, Unavailable>;
+    async fn api_key(org: &OrgId, id: ApiKeyId) -> Result<Option<ApiKey>, Unavailable>;
+    async fn update_api_key(org: &OrgId, id: ApiKeyId, change: Change<ApiKey>) -> Result<ApiKey, WriteError>;
     async fn create_api_key(key: ApiKey) -> Result<(), WriteError>;
     async fn delete_api_key(org: Option<&OrgId>, id: ApiKeyId) -> Result<(), WriteError>;
     async fn revoke(revocation: Revocation) -> Result<(), Unavailable>;
@@ -225,6 +227,8 @@ delegate! { Catalog {
 }
 
 delegate! { History {
+    async fn feed(application: ApplicationId, after: Option<MessageId>, limits: FeedLimits) -> Result<Feed, Unavailable>;
+    async fn usage(application: ApplicationId, since: Timestamp, until: Timestamp) -> Result<Vec<hookpost_store::usage::Usage>, Unavailable>;
     async fn message(application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable>;
     async fn messages(application: ApplicationId, filter: MessageFilter, page: PageRequest<MessageId>) -> Result<ScannedPage<Message, MessageId>, Unavailable>;
     async fn delivery(key: DeliveryKey) -> Result<Option<Delivery>, Unavailable>;
@@ -241,3 +245,5 @@ delegate! { History {
     async fn expunge_attempt(message: MessageId, id: AttemptId) -> Result<bool, Unavailable>;
     async fn forget(policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable>;
 } }
+
+hookpost_store::delegate_documents_and_ledger!(FaultyStore);

@@ -438,6 +438,7 @@ impl World {
             application: Some(application),
             work,
             status: hookpost_domain::task::TaskStatus::Running,
+            result: None,
             progress: hookpost_domain::task::TaskProgress::default(),
             created_at: now,
             updated_at: now,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookpost_api::{NewApiKey, new_api_key};
-use hookpost_domain::access::Scope;
+use hookpost_domain::access::{KeyReach, Scope};
 use hookpost_domain::{ApiKey, Clock as _, OrgId, Timestamp};
 use hookpost_store::{Order, PageRequest, Store, WriteError};
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,7 @@ pub(crate) async fn answer(store: &dyn Store, request: KeyRequest) -> Result<Val
 
 async fn create(store: &dyn Store, org: OrgId, name: String, scopes: Vec<Scope>, expires_in: Option<Duration>) -> Result<Value, Problem> {
     let now = SystemClock.now();
-    let new = NewApiKey { org, name, scopes, expires_at: expires_in.map(|duration| now + duration) };
+    let new = NewApiKey { org, name, scopes, reach: KeyReach::Organization, expires_at: expires_in.map(|duration| now + duration) };
     let (text, key) = new_api_key(new, store.new_row_id(now), &SystemEntropy, now);
     let mut shown = shown(store, &key);
     store.create_api_key(key).await.map_err(failed)?;

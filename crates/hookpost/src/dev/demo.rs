@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use axum::Router;
 use axum::body::Body;
 use hookpost_api::{NewApiKey, new_api_key};
-use hookpost_domain::access::Scope;
+use hookpost_domain::access::{KeyReach, Scope};
 use hookpost_domain::{Clock as _, OrgId};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -36,6 +36,7 @@ pub(crate) async fn ensure_key(parts: &Parts, files: &DevFiles) -> anyhow::Resul
         org: OrgId::parse(OrgId::DEFAULT).expect("the default organization has the right form"),
         name: KEY_NAME.to_owned(),
         scopes: vec![Scope::Admin],
+        reach: KeyReach::Organization,
         expires_at: None,
     };
     let (text, key) = new_api_key(new, parts.store.new_row_id(now), &SystemEntropy, now);

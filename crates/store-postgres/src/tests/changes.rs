@@ -203,6 +203,7 @@ async fn engines_hear_of_tasks() {
         application: Some(application),
         work: TaskWork::ExpungeAllContents { application },
         status: TaskStatus::Running,
+        result: None,
         progress: TaskProgress::default(),
         created_at: NOW,
         updated_at: NOW,

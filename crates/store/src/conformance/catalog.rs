@@ -362,6 +362,7 @@ pub async fn tasks_are_kept_and_listed(harness: &mut dyn Harness) {
             application: Some(application),
             work,
             status: TaskStatus::Running,
+            result: None,
             progress: TaskProgress::default(),
             created_at: NOW,
             updated_at: NOW,

@@ -5,7 +5,7 @@ pub mod door;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookpost_domain::access::Scope;
+use hookpost_domain::access::{KeyReach, Scope};
 use hookpost_domain::application::Metadata;
 use hookpost_domain::delivery::{AttemptOutcome, ResponseBody, ResponseRecord, Transition};
 use hookpost_domain::endpoint::{CustomHeader, Disabled};
@@ -114,6 +114,7 @@ pub fn new_api_key(store: &SharedStore, org: OrgId, byte: u8) -> ApiKey {
         key_sha256: [byte; 32],
         hint: "hp_abc".into(),
         scopes: vec![Scope::Send, Scope::Read],
+        reach: KeyReach::default(),
         expires_at: Some(at(3600)),
         created_at: NOW,
     }
@@ -262,6 +263,7 @@ pub fn ended(leased: &LeasedDelivery, state: DeliveryState) -> Record {
         key: leased.key,
         lease: leased.lease,
         application: leased.application,
+        event_type: leased.message.content.event_type.clone(),
         trigger: leased.trigger,
         attempt: None,
         transition: Transition { state, progress: leased.progress },

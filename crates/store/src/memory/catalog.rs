@@ -217,6 +217,20 @@ impl Catalog for MemoryStore {
         Ok(())
     }
 
+    async fn api_key(&self, org: &OrgId, id: ApiKeyId) -> Result<Option<ApiKey>, Unavailable> {
+        Ok(self.state.lock().api_keys.get(&id).filter(|key| key.org == *org).map(|key| ApiKey::clone(key)))
+    }
+
+    async fn update_api_key(&self, org: &OrgId, id: ApiKeyId, change: Change<ApiKey>) -> Result<ApiKey, WriteError> {
+        let mut state = self.state.lock();
+        let found = state.api_keys.get(&id).filter(|key| key.org == *org).ok_or(WriteError::NotFound)?;
+        let mut key = ApiKey::clone(found);
+        change(&mut key)?;
+        state.version += 1;
+        state.api_keys.insert(id, Arc::new(key.clone()));
+        Ok(key)
+    }
+
     async fn delete_api_key(&self, org: Option<&OrgId>, id: ApiKeyId) -> Result<(), WriteError> {
         let mut state = self.state.lock();
         let owned = state.api_keys.get(&id).is_some_and(|key| org.is_none_or(|org| key.org == *org));
@@ -275,6 +289,7 @@ impl State {
         let Some(view) = self.applications.remove(&id) else { return false };
         self.version += 1;
         view.endpoints.iter().for_each(|endpoint| self.end_deliveries(endpoint.id));
+        self.delete_documents_of(id.row());
         true
     }
 

@@ -1,5 +1,6 @@
 //! Lists, counts, and forgetting.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,13 +13,34 @@ use hookpost_domain::{
 
 use super::{MemoryStore, State};
 use crate::history::{
-    AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, History, MessageFilter, ReceiptCounts, ReceiptFilter, RetentionPolicy,
-    ScannedPage, StoredAttempt,
+    AttemptFilter, DeliveryFilter, EndpointCounts, Feed, FeedLimits, Forgotten, History, MessageFilter, ReceiptCounts, ReceiptFilter,
+    RetentionPolicy, ScannedPage, StoredAttempt,
 };
+use crate::usage::{FINE_S, Usage, span_of};
 use crate::{Listed, PageRequest, Reference, Unavailable};
 
 #[async_trait]
 impl History for MemoryStore {
+    async fn feed(&self, application: ApplicationId, after: Option<MessageId>, limits: FeedLimits) -> Result<Feed, Unavailable> {
+        let state = self.state.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let own = state.messages.range((from, Bound::Unbounded)).filter(|(_, message)| message.application == application);
+        let (mut feed, mut bytes) = (Feed::default(), 0);
+        for (_, message) in own {
+            if feed.messages.len() >= limits.messages || (bytes >= limits.payload_bytes && !feed.messages.is_empty()) {
+                feed.more = true;
+                break;
+            }
+            bytes += message.content.payload.as_ref().map_or(0, |payload| payload.len());
+            feed.messages.push(Message::clone(message));
+        }
+        Ok(feed)
+    }
+
+    async fn usage(&self, application: ApplicationId, since: Timestamp, until: Timestamp) -> Result<Vec<Usage>, Unavailable> {
+        Ok(self.state.lock().usage_of(application, since, until))
+    }
+
     async fn message(&self, application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable> {
         let state = self.state.lock();
         let mut of_application = state.messages.values().filter(|message| message.application == application);
@@ -154,6 +176,9 @@ impl History for MemoryStore {
         state.idempotency.retain(|_, (_, at)| now.since(*at) < limits::IDEMPOTENCY_WINDOW);
         state.answers.retain(|_, (_, at)| now.since(*at) < limits::IDEMPOTENCY_WINDOW);
         state.revocations.retain(|_, (_, forget_at)| *forget_at > now);
+        state.forget_documents_and_logs(now - policy.rows, now);
+        let oldest = span_of(now - policy.rows, FINE_S);
+        state.usage.retain(|(_, span, _), _| *span >= oldest);
 
         let more = more_receipts || state.messages.values().any(|message| too_old(message) || expired(message));
         Ok(Forgotten { messages: messages.len() as u64, payloads: payloads.len() as u64, receipts, more })

@@ -10,6 +10,7 @@ use super::lane::{Lane, Row};
 use super::{MemoryStore, State};
 use crate::intake::KeptAnswer;
 use crate::queue::LeasedDelivery;
+use crate::usage::UsageCounts;
 use crate::{
     AcceptError, Accepted, IdempotencyKey, Intake, MadeOnce, NewMessage, NewReceipt, NewReceiptOutcome, Once, Received, Unavailable,
 };
@@ -102,6 +103,7 @@ impl State {
         let message = Arc::new(Message { id, application: new.application, content: new.content, created_at: now });
         self.messages.insert(id, message.clone());
         self.event_ids.extend(event_id.map(|event_id| (event_id, id)));
+        self.count_usage(message.application, &message.content.event_type, now, UsageCounts::of_message(&message));
         let ready = message.content.routing.targets.iter().filter_map(|endpoint| self.begin_delivery(&message, *endpoint, now)).collect();
         Ok((Accepted { id, created_at: now, repeated: false }, ready))
     }

@@ -11,6 +11,7 @@ use super::lane::{Lane, Row};
 use super::{MemoryStore, State};
 use crate::history::StoredAttempt;
 use crate::queue::{Backlog, CancelFilter, Canceled, ClaimRequest, LaneState};
+use crate::usage::UsageCounts;
 use crate::{Claimed, LeaseId, LeasedDelivery, Queue, Record, Recorded, Unavailable};
 
 #[async_trait]
@@ -78,9 +79,10 @@ impl Queue for MemoryStore {
         which: CancelFilter,
         reason: Reason,
         limit: usize,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Canceled, Unavailable> {
         let mut state = self.state.lock();
+        let mut ended = Vec::new();
         let State { lanes, messages, .. } = &mut *state;
         let Some(lane) = lanes.get_mut(&endpoint) else { return Ok(Canceled::default()) };
         // Everything that can be claimed, now or later; each delivery once.
@@ -90,10 +92,16 @@ impl Queue for MemoryStore {
         while canceled.count < limit
             && let Some(message) = chosen.next()
         {
+            if lane.row(message).is_some_and(|row| !row.state.is_final()) {
+                ended.extend(messages.get(&message).cloned());
+            }
             lane.change(message, |row| row.cancel(reason));
             canceled.count += 1;
         }
         canceled.more = chosen.peek().is_some();
+        for message in ended {
+            state.count_usage(message.application, &message.content.event_type, now, UsageCounts { canceled: 1, ..Default::default() });
+        }
         Ok(canceled)
     }
 
@@ -160,6 +168,7 @@ impl State {
         if let Some(health) = record.health {
             lane.health = health;
         }
+        self.count_usage(record.application, &record.event_type, now, UsageCounts::of_record(record));
         let Some(made) = record.attempt.clone() else { return Recorded::Done { attempt: None } };
         self.attempts.insert(attempt, StoredAttempt { id: attempt, key: record.key, attempt: made });
         Recorded::Done { attempt: Some(attempt) }

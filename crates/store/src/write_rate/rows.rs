@@ -43,6 +43,7 @@ pub(super) fn delivered(leased: &LeasedDelivery, time: Timestamp) -> Record {
         key: leased.key,
         lease: leased.lease,
         application: leased.application,
+        event_type: leased.message.content.event_type.clone(),
         trigger: leased.trigger,
         attempt: Some(Attempt {
             number: 1,

@@ -171,6 +171,7 @@ pub(crate) async fn start_task(api: &Api, view: &ApplicationView, work: TaskWork
         application: Some(view.application.id),
         work,
         status: TaskStatus::Running,
+        result: None,
         progress: TaskProgress::default(),
         created_at: now,
         updated_at: now,
