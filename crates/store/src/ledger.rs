@@ -2,10 +2,14 @@
 //! the catalogue.
 
 use async_trait::async_trait;
+use hookpost_domain::access::AuditEntry;
+use hookpost_domain::sink::{SinkAttempt, SinkProgress};
 use hookpost_domain::{OrgId, RowId, SinkId, Timestamp};
+use serde::de::DeserializeOwned;
 
-use crate::Unavailable;
 use crate::page::{Listed, PageRequest};
+use crate::rows::{RowError, from_json, to_json};
+use crate::{Store, Unavailable};
 
 #[async_trait]
 pub trait Ledger: Send + Sync + std::fmt::Debug {
@@ -73,4 +77,54 @@ impl LogWindow {
         let at = id.created_at();
         self.after.is_none_or(|after| at >= after) && self.before.is_none_or(|before| at <= before)
     }
+}
+
+impl ProgressKey {
+    /// A sink that is called has one, without a name; a poller has one for each of its consumers.
+    pub fn of_sink(sink: SinkId, consumer: &str) -> Self {
+        Self { of: sink.row(), name: consumer.to_owned() }
+    }
+}
+
+impl LogEntry {
+    pub fn of_attempt(attempt: &SinkAttempt) -> Result<Self, RowError> {
+        Ok(Self { log: LogName::AttemptsOfSink(attempt.sink), id: attempt.id.row(), data: to_json(attempt)? })
+    }
+
+    pub fn of_audit(entry: &AuditEntry) -> Result<Self, RowError> {
+        Ok(Self { log: LogName::Audit(entry.org.clone()), id: entry.id.row(), data: to_json(entry)? })
+    }
+
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, RowError> {
+        from_json(&self.data)
+    }
+}
+
+impl dyn Store {
+    /// Where nothing is known the sink stands at the beginning.
+    pub async fn sink_progress(&self, sink: SinkId, consumer: &str) -> Result<SinkProgress, Unavailable> {
+        read_progress(self.progress(&ProgressKey::of_sink(sink, consumer)).await?.as_deref())
+    }
+
+    /// As [`Ledger::advance`].
+    pub async fn advance_sink(
+        &self,
+        sink: SinkId,
+        consumer: &str,
+        change: impl FnOnce(&mut SinkProgress) + Send + 'static,
+        entries: Vec<LogEntry>,
+    ) -> Result<SinkProgress, Unavailable> {
+        let change = Box::new(move |bytes: Option<&[u8]>| {
+            // What cannot be read stays as it is, and is an error below.
+            let mut progress = read_progress(bytes).ok()?;
+            change(&mut progress);
+            to_json(&progress).ok()
+        });
+        read_progress(self.advance(ProgressKey::of_sink(sink, consumer), change, entries).await?.as_deref())
+    }
+}
+
+fn read_progress(bytes: Option<&[u8]>) -> Result<SinkProgress, Unavailable> {
+    let Some(bytes) = bytes else { return Ok(SinkProgress::default()) };
+    from_json(bytes).map_err(|error| Unavailable(error.to_string()))
 }
