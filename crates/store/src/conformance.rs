@@ -9,16 +9,21 @@
 //! Time is an argument of every operation, so nothing here waits. [`model`] adds random sequences of operations, compared with the
 //! memory store step by step.
 
+pub mod access;
 pub mod catalog;
 pub mod delivery;
+pub mod documents;
+pub mod feed;
 pub mod fixture;
 pub mod history;
 pub mod intake;
+pub mod ledger;
 pub mod model;
 pub mod queue;
 pub mod receipt;
 pub mod receive;
 pub mod source;
+pub mod usage;
 
 use async_trait::async_trait;
 
@@ -107,11 +112,14 @@ macro_rules! conformance_tests {
                 applications_are_listed_in_pages
                 event_types_are_kept_per_tenant
                 event_types_are_listed_in_pages
-                api_keys_are_found_by_hash
-                revocations_are_remembered
                 tasks_are_kept_and_listed
                 every_change_shows_in_the_version
                 the_catalog_survives_a_crash
+            }
+            access {
+                api_keys_are_found_by_hash
+                api_keys_are_changed_in_place_or_not_at_all
+                revocations_are_remembered
             }
             source {
                 sources_are_found_with_all_they_have
@@ -160,6 +168,40 @@ macro_rules! conformance_tests {
                 expired_payloads_are_forgotten
                 old_messages_are_forgotten_with_all_they_had
                 forgetting_comes_in_pieces
+            }
+            documents {
+                documents_are_found_on_their_shelf_only
+                names_of_documents_are_unique_on_their_shelf
+                documents_are_listed_in_pages
+                documents_are_changed_in_place_or_not_at_all
+                a_document_is_deleted_once
+                documents_go_with_what_owns_them
+                documents_of_a_kind_are_listed_for_the_engine
+                documents_are_forgotten_at_their_time
+                every_change_of_a_document_shows_in_the_version
+                typed_documents_come_back
+            }
+            ledger {
+                progress_is_changed_where_it_stands
+                nothing_is_lost_when_several_advance_at_once
+                progress_is_forgotten_whatever_its_name
+                logs_are_listed_in_pages
+                entries_are_found_in_their_log_only
+                old_entries_are_forgotten
+            }
+            feed {
+                a_feed_has_the_messages_of_its_application_in_their_order
+                a_feed_keeps_its_bounds
+                whoever_reads_on_misses_nothing
+                a_feed_has_what_is_left_of_messages
+            }
+            usage {
+                what_is_sent_is_counted_by_event_type
+                attempts_count_when_they_are_recorded
+                usage_has_a_window
+                what_makes_no_message_counts_for_nothing
+                old_usage_is_exact_by_the_hour
+                old_usage_is_forgotten
             }
         }
     };

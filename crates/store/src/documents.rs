@@ -51,7 +51,7 @@ pub struct DocumentRow {
     pub id: RowId,
     pub name: Option<String>,
     pub data: Vec<u8>,
-    /// From then on it is as if it had been deleted.
+    /// The first [`crate::History::forget`] from then on deletes it; whoever must not see it any more until that looks at the time.
     pub forget_at: Option<Timestamp>,
 }
 

@@ -18,7 +18,7 @@ use hookpost_domain::{
 };
 
 use super::Harness;
-use crate::history::RetentionPolicy;
+use crate::history::{Forgotten, RetentionPolicy};
 use crate::queue::ClaimRequest;
 use crate::{Accepted, Claimed, Cursor, IdempotencyKey, LeasedDelivery, NewMessage, Order, PageRequest, Record, Recorded, SharedStore};
 
@@ -285,6 +285,19 @@ pub async fn delivery(store: &SharedStore, message: MessageId, endpoint: Endpoin
 
 pub async fn state_of(store: &SharedStore, key: DeliveryKey) -> DeliveryState {
     delivery(store, key.message, key.endpoint).await.state
+}
+
+/// Lets the store forget until it says that nothing is left.
+pub async fn forget_all(store: &SharedStore, rows: Duration, now: Timestamp) -> (u64, u64) {
+    let (mut messages, mut payloads) = (0, 0);
+    for _ in 0..1000 {
+        let Forgotten { messages: m, payloads: p, more, .. } = store.forget(policy(rows), now).await.expect("available");
+        (messages, payloads) = (messages + m, payloads + p);
+        if !more {
+            return (messages, payloads);
+        }
+    }
+    panic!("forgetting comes to no end");
 }
 
 /// Asks for every page there can be of a list and compares; `more_cursors` are items that do not exist any more.

@@ -11,7 +11,7 @@ use hookpost_domain::{
 
 use super::Harness;
 use super::fixture::*;
-use crate::history::{AttemptFilter, DeliveryFilter, EndpointCounts, Forgotten, MessageFilter, StoredAttempt};
+use crate::history::{AttemptFilter, DeliveryFilter, EndpointCounts, MessageFilter, StoredAttempt};
 use crate::{AcceptError, NewMessage, Order, PageRequest, Recorded, Reference, SharedStore};
 
 const DEAD: DeliveryState = DeliveryState::Dead { reason: Reason::RetriesExhausted };
@@ -377,19 +377,6 @@ pub async fn responses_are_expunged(harness: &mut dyn Harness) {
     let stored = harness.store().attempt(messages[0], attempts[2]).await.unwrap().unwrap();
     let AttemptOutcome::Response(response) = stored.attempt.outcome else { panic!("had an answer") };
     assert_eq!((response.body, response.status_code), (ResponseBody::Expunged, 404));
-}
-
-/// Lets the store forget until it says that nothing is left.
-async fn forget_all(store: &SharedStore, rows: Duration, now: Timestamp) -> (u64, u64) {
-    let (mut messages, mut payloads) = (0, 0);
-    for _ in 0..1000 {
-        let Forgotten { messages: m, payloads: p, more, .. } = store.forget(policy(rows), now).await.unwrap();
-        (messages, payloads) = (messages + m, payloads + p);
-        if !more {
-            return (messages, payloads);
-        }
-    }
-    panic!("forgetting comes to no end");
 }
 
 pub async fn expired_payloads_are_forgotten(harness: &mut dyn Harness) {

@@ -26,7 +26,9 @@ impl Documents for MemoryStore {
     }
 
     async fn documents_of_kind(&self, kind: DocumentKind) -> Result<Vec<DocumentRow>, Unavailable> {
-        Ok(self.state.lock().documents.values().filter(|row| row.shelf.kind == kind).cloned().collect())
+        let mut rows: Vec<_> = self.state.lock().documents.values().filter(|row| row.shelf.kind == kind).cloned().collect();
+        rows.sort_by_key(|row| row.id);
+        Ok(rows)
     }
 
     async fn create_document(&self, row: DocumentRow) -> Result<(), WriteError> {
