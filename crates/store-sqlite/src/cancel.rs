@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use hookpost_domain::{DeliveryKey, DeliveryState, EndpointId, MessageId, Reason, RowId, Trigger};
+use hookpost_domain::{DeliveryKey, DeliveryState, EndpointId, MessageId, Reason, RowId, Timestamp, Trigger};
 use hookpost_store::Unavailable;
 use hookpost_store::queue::CancelFilter;
+use hookpost_store::usage::UsageCounts;
 use rusqlite::{Connection, params};
 
 use crate::claim::{delivery_state, manual_at};
@@ -116,13 +117,14 @@ pub(crate) fn end(
     endpoint: EndpointId,
     chosen: &[MessageId],
     reason: Reason,
+    now: Timestamp,
 ) -> Result<Written<usize>, Failed<Unavailable>> {
     let keys: Vec<_> = {
         let mut leases = context.shared.leases.lock();
         let keys = chosen.iter().map(|message| DeliveryKey { message: *message, endpoint });
         keys.filter_map(|key| Some((key, leases.reserve_to_cancel(key)?))).collect()
     };
-    let result = keys.iter().try_fold(0, |count, (key, _)| Ok::<_, StoreError>(count + usize::from(end_one(context, *key, reason)?)));
+    let result = keys.iter().try_fold(0, |count, (key, _)| Ok::<_, StoreError>(count + usize::from(end_one(context, *key, reason, now)?)));
     // Ended: in nobody's hands. Not ended after all: as if given back, for a claim may have passed over them meanwhile.
     let again = keys.clone();
     let put_back = move |shared: &Shared| {
@@ -144,7 +146,7 @@ pub(crate) fn end(
     }
 }
 
-fn end_one(context: &mut WriteContext<'_>, key: DeliveryKey, reason: Reason) -> Result<bool, StoreError> {
+fn end_one(context: &mut WriteContext<'_>, key: DeliveryKey, reason: Reason, now: Timestamp) -> Result<bool, StoreError> {
     let connection = context.connection;
     let (raw_message, raw_endpoint) = (key.message.row().as_i64(), key.endpoint.row().as_i64());
     let Some(message) = messages::load_header(connection, key.message)? else { return Ok(false) };
@@ -189,5 +191,6 @@ fn end_one(context: &mut WriteContext<'_>, key: DeliveryKey, reason: Reason) -> 
         }
     };
     context.journal.transition(key, message.created_at, None, Counted::of(before, progress), Counted::Canceled);
+    context.journal.usage(message.application, &message.content.event_type, now, UsageCounts { canceled: 1, ..UsageCounts::default() });
     Ok(true)
 }

@@ -1,6 +1,8 @@
 //! What is configured. Reads come from memory wherever they can; changes go through the writer, which patches what is in memory.
 
+mod access;
 mod applications;
+mod event_types;
 
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use hookpost_domain::{
 };
 use hookpost_store::catalog::TaskFilter;
 use hookpost_store::{ApplicationView, Catalog, Change, Listed, PageRequest, Reference, Unavailable, WriteError};
-use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
+use rusqlite::{Connection, ToSql, params};
 
 use crate::SqliteStore;
 use crate::command::{Failed, Written};
@@ -276,64 +278,19 @@ impl Catalog for SqliteStore {
     }
 
     async fn create_event_type(&self, event_type: EventType) -> Result<(), WriteError> {
-        self.shared
-            .write(move |context| {
-                let inserted = context
-                    .connection
-                    .prepare_cached("INSERT OR IGNORE INTO event_type (org, name, data) VALUES (?1, ?2, ?3)")?
-                    .execute(params![event_type.org.as_str(), event_type.name.as_str(), hookpost_store::rows::to_json(&event_type)?])?;
-                if inserted == 0 {
-                    return refuse(WriteError::Conflict { field: "name" });
-                }
-                Ok(Written::and((), move |shared| {
-                    let event_type = Arc::new(event_type);
-                    shared.catalog.patch_event_type(&event_type.org, &event_type.name, Some(&event_type));
-                }))
-            })
-            .await
+        self.shared.write(move |context| event_types::create(context, event_type)).await
     }
 
     async fn update_event_type(&self, org: &OrgId, name: &str, change: Change<EventType>) -> Result<EventType, WriteError> {
         let (org, name) = (org.clone(), name.to_owned());
-        self.shared
-            .write(move |context| {
-                let found: Option<EventType> = context
-                    .connection
-                    .prepare_cached("SELECT data FROM event_type WHERE org = ?1 AND name = ?2")?
-                    .query_row(params![org.as_str(), name], |row| Ok(rows::json_column(row)))
-                    .optional()?
-                    .transpose()?;
-                let Some(mut event_type) = found else { return refuse(WriteError::NotFound) };
-                change(&mut event_type).map_err(|refusal| Refusal::Refused(refusal.into()))?;
-                context.connection.prepare_cached("UPDATE event_type SET data = ?3 WHERE org = ?1 AND name = ?2")?.execute(params![
-                    org.as_str(),
-                    name,
-                    hookpost_store::rows::to_json(&event_type)?
-                ])?;
-                let changed = Arc::new(event_type.clone());
-                Ok(Written::and(event_type, move |shared| {
-                    shared.catalog.patch_event_type(&changed.org, &changed.name, Some(&changed));
-                }))
-            })
-            .await
+        self.shared.write(move |context| event_types::update(context, &org, &name, change)).await
     }
 
     async fn delete_event_type(&self, org: &OrgId, name: &str) -> Result<(), WriteError> {
         let org = org.clone();
         // A name that could not be given names nothing.
         let name = EventTypeName::parse(name).map_err(|_| WriteError::NotFound)?;
-        self.shared
-            .write(move |context| {
-                let deleted = context
-                    .connection
-                    .prepare_cached("DELETE FROM event_type WHERE org = ?1 AND name = ?2")?
-                    .execute(params![org.as_str(), name.as_str()])?;
-                if deleted == 0 {
-                    return refuse(WriteError::NotFound);
-                }
-                Ok(Written::and((), move |shared| shared.catalog.patch_event_type(&org, &name, None)))
-            })
-            .await
+        self.shared.write(move |context| event_types::delete(context, org, name)).await
     }
 
     async fn api_key_by_hash(&self, key_sha256: [u8; 32]) -> Result<Option<Arc<ApiKey>>, Unavailable> {
@@ -342,7 +299,7 @@ impl Catalog for SqliteStore {
         }
         self.read(move |connection, shared| {
             let ticket = shared.catalog.begin(Loading::ApiKey(key_sha256));
-            let key = load_api_key(connection, key_sha256);
+            let key = access::key_of_hash(connection, key_sha256);
             shared.catalog.loaded_api_key(ticket, key_sha256, key.as_ref().ok().and_then(Option::as_ref));
             key
         })
@@ -360,64 +317,26 @@ impl Catalog for SqliteStore {
     }
 
     async fn create_api_key(&self, key: ApiKey) -> Result<(), WriteError> {
-        self.shared
-            .write(move |context| {
-                context
-                    .connection
-                    .prepare_cached("INSERT INTO api_key (id, org, key_sha256, data) VALUES (?1, ?2, ?3, ?4)")?
-                    .execute(params![key.id.row().as_i64(), key.org.as_str(), key.key_sha256, hookpost_store::rows::to_json(&key)?])?;
-                Ok(Written::and((), move |shared| shared.catalog.forget_api_key(key.key_sha256)))
-            })
-            .await
+        self.shared.write(move |context| access::create_key(context, &key)).await
     }
 
-    async fn api_key(&self, _org: &OrgId, _id: ApiKeyId) -> Result<Option<ApiKey>, Unavailable> {
-        Err(Unavailable("not yet".to_owned()))
+    async fn api_key(&self, org: &OrgId, id: ApiKeyId) -> Result<Option<ApiKey>, Unavailable> {
+        let org = org.clone();
+        self.read(move |connection, _| access::key(connection, &org, id)).await
     }
 
-    async fn update_api_key(&self, _org: &OrgId, _id: ApiKeyId, _change: Change<ApiKey>) -> Result<ApiKey, WriteError> {
-        Err(Unavailable("not yet".to_owned()).into())
+    async fn update_api_key(&self, org: &OrgId, id: ApiKeyId, change: Change<ApiKey>) -> Result<ApiKey, WriteError> {
+        let org = org.clone();
+        self.shared.write(move |context| access::update_key(context, &org, id, change)).await
     }
 
     async fn delete_api_key(&self, org: Option<&OrgId>, id: ApiKeyId) -> Result<(), WriteError> {
         let org = org.cloned();
-        self.shared
-            .write(move |context| {
-                let hash: Option<[u8; 32]> = context
-                    .connection
-                    .prepare_cached("DELETE FROM api_key WHERE id = ?1 AND (?2 IS NULL OR org = ?2) RETURNING key_sha256")?
-                    .query_row(params![id.row().as_i64(), org.as_ref().map(OrgId::as_str)], |row| row.get(0))
-                    .optional()?;
-                let Some(hash) = hash else { return refuse(WriteError::NotFound) };
-                Ok(Written::and((), move |shared| shared.catalog.forget_api_key(hash)))
-            })
-            .await
+        self.shared.write(move |context| access::delete_key(context, org.as_ref(), id)).await
     }
 
     async fn revoke(&self, revocation: Revocation) -> Result<(), Unavailable> {
-        self.shared
-            .write(move |context| -> Result<_, Failed<Unavailable>> {
-                let (at, forget_at) = (revocation.at, revocation.forget_at);
-                context
-                    .connection
-                    .prepare_cached(
-                        "INSERT INTO revocation (target, at_ms, forget_at_ms) VALUES (?1, ?2, ?3)
-                         ON CONFLICT DO UPDATE SET at_ms = max(at_ms, ?2), forget_at_ms = max(forget_at_ms, ?3)",
-                    )?
-                    .execute(params![
-                        hookpost_store::rows::to_json(&revocation.target)?,
-                        at.unix_ms() as i64,
-                        forget_at.unix_ms() as i64
-                    ])?;
-                Ok(Written::and((), move |shared| {
-                    let mut revocations = shared.catalog.revocations.write();
-                    let known = revocations.entry(revocation.target).or_insert((at, forget_at));
-                    *known = (known.0.max(at), known.1.max(forget_at));
-                    drop(revocations);
-                    shared.catalog.changed();
-                }))
-            })
-            .await
+        self.shared.write(move |context| access::revoke(context, revocation)).await
     }
 
     async fn revoked_at(&self, target: &RevocationTarget) -> Result<Option<Timestamp>, Unavailable> {
@@ -463,7 +382,7 @@ impl SqliteStore {
         let org = org.clone();
         self.read(move |connection, shared| {
             let ticket = shared.catalog.begin(Loading::EventTypes(org.clone()));
-            let types = Arc::new(load_event_types(connection, &org)?);
+            let types = Arc::new(event_types::load(connection, &org)?);
             shared.catalog.loaded_event_types(ticket, &org, &types);
             Ok(types)
         })
@@ -472,7 +391,7 @@ impl SqliteStore {
 }
 
 fn ids<C>(walk: Walk<C>, row: impl Fn(C) -> RowId) -> Walk<i64> {
-    Walk { from: walk.from.map(|id| row(id).as_i64()), ascending: walk.ascending, count: walk.count }
+    walk.map(|id| row(id).as_i64())
 }
 
 /// Rows of a table with `id` and `data`, where `select` ends in its conditions.
@@ -494,24 +413,4 @@ fn select_json<T: serde::de::DeserializeOwned>(
         items.push(rows::json_column(row)?);
     }
     Ok(items)
-}
-
-fn load_event_types(connection: &Connection, org: &OrgId) -> Result<EventTypes, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT data FROM event_type WHERE org = ?1")?;
-    let mut rows = statement.query([org.as_str()])?;
-    let mut types = EventTypes::new();
-    while let Some(row) = rows.next()? {
-        let event_type: EventType = rows::json_column(row)?;
-        types.insert(event_type.name.clone(), Arc::new(event_type));
-    }
-    Ok(types)
-}
-
-fn load_api_key(connection: &Connection, key_sha256: [u8; 32]) -> Result<Option<Arc<ApiKey>>, StoreError> {
-    connection
-        .prepare_cached("SELECT data FROM api_key WHERE key_sha256 = ?1")?
-        .query_row([key_sha256], |row| Ok(rows::json_column(row)))
-        .optional()?
-        .transpose()
-        .map(|key: Option<ApiKey>| key.map(Arc::new))
 }

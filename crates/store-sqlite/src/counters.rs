@@ -25,26 +25,39 @@ pub(crate) fn of_owner(
     if counter == Counter::DeliveriesOfEndpoint {
         minutes.start = minutes.start.max(shared.counted_from.load(Ordering::Relaxed));
     }
+    let in_tail = |tail: &Tail| in_tail(tail, counter, raw, &minutes);
+    of_one_moment(shared, connection, raw, in_tail, |connection| in_table(connection, counter, raw, &minutes), Counts::add)
+}
+
+/// What is counted of an owner in memory and in the table, added up.
+pub(crate) fn of_one_moment<T>(
+    shared: &Shared,
+    connection: &Connection,
+    owner: u64,
+    in_tail: impl Fn(&Tail) -> T,
+    in_table: impl Fn(&Connection) -> Result<T, StoreError>,
+    add: impl Fn(&mut T, T),
+) -> Result<T, StoreError> {
     loop {
         let (mut counts, frozen, last_frozen_seq) = {
             let tails = shared.tails.read();
-            let frozen = tails.frozen.as_ref().map(|frozen| (frozen.seq, in_tail(&frozen.tail, counter, raw, &minutes)));
-            (in_tail(&tails.live, counter, raw, &minutes), frozen, tails.last_frozen_seq)
+            let frozen = tails.frozen.as_ref().map(|frozen| (frozen.seq, in_tail(&frozen.tail)));
+            (in_tail(&tails.live), frozen, tails.last_frozen_seq)
         };
         let (frozen_seq, frozen_done, stored) = in_one_snapshot(connection, |connection| {
             let frozen_seq = meta::number(connection, meta::FROZEN_SEQ)?;
-            Ok((frozen_seq, meta::number(connection, meta::FROZEN_DONE)?, in_table(connection, counter, raw, &minutes)?))
+            Ok((frozen_seq, meta::number(connection, meta::FROZEN_DONE)?, in_table(connection)?))
         })?;
         if frozen_seq > last_frozen_seq {
             continue;
         }
         if let Some((seq, frozen)) = frozen {
-            let is_stored = frozen_seq == seq && counter_chunk(raw) < frozen_done as usize;
+            let is_stored = frozen_seq == seq && counter_chunk(owner) < frozen_done as usize;
             if !is_stored {
-                counts.add(frozen);
+                add(&mut counts, frozen);
             }
         }
-        counts.add(stored);
+        add(&mut counts, stored);
         return Ok(counts);
     }
 }

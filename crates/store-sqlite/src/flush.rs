@@ -13,6 +13,7 @@ use crate::keys::{ENTRIES_PER_BLOCK, KeyClass, KeyEntry, KeyIndex, write_block};
 use crate::posting::{BLOCK_ENTRIES_MAX, decode_block, encode_block};
 use crate::schema::meta;
 use crate::tail::{Counter, Counts, Entry, Frozen, ListKind};
+use crate::usage;
 
 pub(crate) const COUNTER_CHUNKS: usize = 16;
 /// A slice ends with the item that brings it here.
@@ -60,10 +61,10 @@ pub(crate) struct Flushed {
     pub(crate) all: bool,
 }
 
-/// Counters of one endpoint are in one chunk, so that its readers know whether they are written.
-pub(crate) fn counter_chunk(endpoint: u64) -> usize {
+/// Counters of one owner are in one chunk, so that its readers know whether they are written.
+pub(crate) fn counter_chunk(owner: u64) -> usize {
     // The low bits are the node, the middle ones a counter: mixed, so that chunks are of one size.
-    (endpoint.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize
+    (owner.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize
 }
 
 const _: () = assert!(COUNTER_CHUNKS == 1 << 4);
@@ -168,6 +169,7 @@ fn write_counters(connection: &Connection, frozen: &Frozen, chunk: usize, counte
         add_to_counters(connection, counter, &counters)?;
         rows += counters.len();
     }
+    rows += usage::write(connection, &frozen.tail.usage, |application| counter_chunk(application) == chunk)?;
     Ok(rows)
 }
 

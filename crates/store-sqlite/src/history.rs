@@ -1,5 +1,7 @@
 //! What happened: lists, states, counts. All of it is read on the reading threads.
 
+mod feed;
+
 use async_trait::async_trait;
 use hookpost_domain::id::MessageKind;
 use hookpost_domain::receipt::VerdictKind;
@@ -22,7 +24,7 @@ use crate::error::StoreError;
 use crate::posting::{self, Span};
 use crate::shared::Shared;
 use crate::tail::{Counter, Counts, Entry, ListKind, minute_of};
-use crate::{counters, messages, receipts, retention};
+use crate::{counters, messages, receipts, retention, usage};
 use hookpost_store::codec::{self, decode_attempt, decode_delivery, encode_delivery, endpoint_id, message_id};
 
 /// Ids that are read from a list at a time.
@@ -30,12 +32,12 @@ const CHUNK: usize = 256;
 
 #[async_trait]
 impl History for SqliteStore {
-    async fn feed(&self, _application: ApplicationId, _after: Option<MessageId>, _limits: FeedLimits) -> Result<Feed, Unavailable> {
-        Err(Unavailable("not yet".to_owned()))
+    async fn feed(&self, application: ApplicationId, after: Option<MessageId>, limits: FeedLimits) -> Result<Feed, Unavailable> {
+        self.read(move |connection, shared| feed::read(connection, shared, application, after, limits)).await
     }
 
-    async fn usage(&self, _application: ApplicationId, _since: Timestamp, _until: Timestamp) -> Result<Vec<Usage>, Unavailable> {
-        Err(Unavailable("not yet".to_owned()))
+    async fn usage(&self, application: ApplicationId, since: Timestamp, until: Timestamp) -> Result<Vec<Usage>, Unavailable> {
+        self.read(move |connection, shared| usage::of_application(shared, connection, application, since, until)).await
     }
 
     async fn message(&self, application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable> {

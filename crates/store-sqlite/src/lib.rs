@@ -38,6 +38,7 @@ mod sources;
 mod tail;
 mod tasks;
 mod transfer;
+mod usage;
 mod writer;
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use hookpost_domain::health::Health;
 use hookpost_domain::{AttemptId, DeliveryKey, DeliveryState, EndpointId, Progress, Reason, Timestamp, Trigger};
 use hookpost_store::queue::{Backlog, CancelFilter, Canceled, ClaimRequest, LaneState};
+use hookpost_store::usage::UsageCounts;
 use hookpost_store::{Claimed, LeaseId, Queue, Record, Recorded, Unavailable};
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
@@ -67,10 +68,10 @@ impl Queue for SqliteStore {
         which: CancelFilter,
         reason: Reason,
         limit: usize,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Canceled, Unavailable> {
         let (chosen, more) = self.read(move |connection, shared| cancel::choose(connection, shared, endpoint, &which, limit)).await?;
-        let count = self.shared.write(move |context| cancel::end(context, endpoint, &chosen, reason)).await?;
+        let count = self.shared.write(move |context| cancel::end(context, endpoint, &chosen, reason, now)).await?;
         self.read(move |connection, shared| claim::settle_backlog(connection, shared, endpoint)).await?;
         Ok(Canceled { count, more })
     }
@@ -171,6 +172,7 @@ fn write_one(
     }
     let from = Counted::of(lease.state, lease.progress);
     batch.journal.transition(record.key, lease.created_at, attempt, from, Counted::of(state, progress));
+    batch.journal.usage(record.application, &record.event_type, now, UsageCounts::of_record(record));
     Ok(attempt)
 }
 

@@ -18,11 +18,11 @@ use crate::SqliteStore;
 use crate::claim;
 use crate::command::{Failed, WriteContext, Written};
 use crate::error::StoreError;
-use crate::messages;
 use crate::queue::{delete_due, delete_manual};
 use crate::schema::meta;
 use crate::shared::Shared;
 use crate::tail::{Counted, ListKind, minute_of};
+use crate::{documents, ledger, messages, usage};
 use hookpost_store::codec::{CREATED_AT_BYTES, decode_created_at, decode_delivery_state, endpoint_id, message_id, time, trigger_of_number};
 
 /// Rows of lists, counters, answers and the like that one call removes.
@@ -62,14 +62,18 @@ fn forget_piece(
     let payloads = payloads::forget(context.connection, now)?;
     let receipts = forget_receipts(context.connection, kept.receipts_from)?;
     let answers = forget_answers(context.connection, now)?;
+    let entries = ledger::forget(context.connection, first_kept(kept.messages_from), limits::FORGOTTEN_AT_ONCE_MAX)?;
+    let documents = documents::forget(context.connection, now, SWEPT_ROWS_MAX)?;
     let keys = context.shared.keys.lock().sweep(context.connection, now)?;
     let counted_from = count_from(context.connection, kept.messages_from)?;
-    sweep(context, kept, counted_from, now)?;
+    let usage_from_s = usage::raise_bounds(context.connection, kept.messages_from, now)?;
+    sweep(context, kept, (counted_from, usage_from_s), now)?;
     let more = !old_messages(context.connection, kept.messages_from, 1)?.is_empty()
         || payloads.more
         || keys.more
         || receipts == limits::FORGOTTEN_AT_ONCE_MAX
-        || answers == SWEPT_ROWS_MAX as usize;
+        || entries == limits::FORGOTTEN_AT_ONCE_MAX
+        || [answers, documents].contains(&(SWEPT_ROWS_MAX as usize));
     let forgotten = Forgotten { messages: messages.len() as u64, payloads: payloads.count, receipts: receipts as u64, more };
     // At once, for what is written of the tail in the same commit.
     let counted_before = context.shared.counted_from.fetch_max(counted_from, Ordering::Relaxed);
@@ -194,6 +198,7 @@ pub(crate) struct Sweep {
     counter: i64,
     receipt_counter: i64,
     added_target: i64,
+    usage: i64,
     gone: i64,
     pause_until: Timestamp,
 }
@@ -201,7 +206,7 @@ pub(crate) struct Sweep {
 const SWEEP_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// Some rows of everything else that is past its time.
-fn sweep(context: &mut WriteContext<'_>, kept: Kept, counted_from: u64, now: Timestamp) -> Result<(), StoreError> {
+fn sweep(context: &mut WriteContext<'_>, kept: Kept, (counted_from, usage_from_s): (u64, u64), now: Timestamp) -> Result<(), StoreError> {
     let connection = context.connection;
     connection.prepare_cached("DELETE FROM revocation WHERE forget_at_ms <= ?1")?.execute([now.unix_ms() as i64])?;
 
@@ -216,7 +221,9 @@ fn sweep(context: &mut WriteContext<'_>, kept: Kept, counted_from: u64, now: Tim
     let receipts_left = sweep_owners(connection, ("receipt_counter", "source", "minute"), &mut sweep.receipt_counter, minute)?;
     let gone_left = sweep_gone(connection, &mut sweep.gone)?;
     let targets_left = sweep_owners(connection, ("added_target", "endpoint", "message"), &mut sweep.added_target, bound)?;
-    if !(lists_left || counters_left || receipts_left || targets_left || gone_left) {
+    let usage_left = sweep_owners(connection, ("usage", "application", "at_s"), &mut sweep.usage, usage_from_s as i64)?;
+    let fine_left = usage::fold(connection, SWEPT_ROWS_MAX)?;
+    if !(lists_left || counters_left || receipts_left || targets_left || gone_left || usage_left || fine_left) {
         *sweep = Sweep { pause_until: now + SWEEP_PAUSE, ..Sweep::default() };
     }
     Ok(())
@@ -282,7 +289,8 @@ fn sweep_owners(
     for _ in 0..SWEPT_ROWS_MAX {
         let Some(raw) = next.query_row([*cursor], |row| row.get(0)).optional()? else { return Ok(false) };
         left -= delete.execute(params![raw, bound, left])? as i64;
-        if left == 0 {
+        // Of one span and several event types all go at once.
+        if left <= 0 {
             // This owner may have more.
             break;
         }

@@ -12,7 +12,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use crate::OpenError;
 
 /// Each entry brings the schema from its index to the next version, in one transaction. Entries are never changed once released.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+pub(crate) const MIGRATIONS: &[&str] =
+    &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql"), include_str!("schema/4.sql")];
 
 pub(crate) const SCHEMA_VERSION: usize = MIGRATIONS.len();
 
@@ -86,6 +87,9 @@ pub(crate) mod meta {
     pub(crate) const FLUSHED_SEQ: &str = "flushed_seq";
     /// Deliveries of messages before this minute are not counted any more: see `retention`.
     pub(crate) const COUNTED_FROM: &str = "counted_from";
+    /// Usage of spans before these seconds is forgotten, and told apart by the hour: see `usage`.
+    pub(crate) const USAGE_KEPT_FROM: &str = "usage_kept_from";
+    pub(crate) const USAGE_FINE_FROM: &str = "usage_fine_from";
     /// How far a move into this database has come, until it is complete.
     pub(crate) const MOVING: &str = "moving";
 

@@ -10,23 +10,29 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use async_trait::async_trait;
-use hookpost_domain::{EndpointId, MessageId};
+use hookpost_domain::{EndpointId, EventTypeName, MessageId};
 use hookpost_store::MadeOnce;
 use hookpost_store::codec::{Unreadable, endpoint_id, message_id};
 use hookpost_store::transfer::{Batch, Cursor, Key, PublicIdKey, Section, Transfer, TransferError};
+use hookpost_store::usage::{FINE_S, UsageCounts};
 use hookpost_store::vault::Vault;
 use rusqlite::Connection;
 
 use crate::error::StoreError;
+use crate::flush::counter_chunk;
 use crate::keys::{KeyClass, KeyIndex};
 use crate::lock::DataDirLock;
 use crate::schema::{self, meta};
 use crate::tail::Tail;
+use crate::usage::Bounds;
 use crate::{DATABASE_FILE, OpenError, check_master_key, set_master_key};
 
 /// For the target: attempts are put down in the order of their messages and read in their own.
 const CACHE_KIB: i64 = 65_536;
 const WAL_PAGES_MAX: i64 = 4096;
+
+type TailKeys = BTreeMap<(KeyClass, [u8; 16]), MadeOnce>;
+type TailUsage = BTreeMap<(u64, u64), BTreeMap<EventTypeName, UsageCounts>>;
 
 pub struct SqliteTransfer {
     place: String,
@@ -34,7 +40,9 @@ pub struct SqliteTransfer {
     vault: Vault,
     keys: KeyIndex,
     /// Keys that are only in the journal of the tail yet.
-    tail_keys: BTreeMap<(KeyClass, [u8; 16]), MadeOnce>,
+    tail_keys: TailKeys,
+    /// The same of usage, by application and begin of the span in seconds.
+    tail_usage: TailUsage,
     /// Deleted endpoints: what they left open has ended.
     gone: HashSet<EndpointId>,
     _lock: DataDirLock,
@@ -74,9 +82,9 @@ impl SqliteTransfer {
         schema::migrate(&mut connection)?;
         let place = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()).display().to_string();
         let keys = KeyIndex::load(&connection)?;
-        let tail_keys = tail_keys(&connection)?;
+        let (tail_keys, tail_usage) = read_tail(&connection)?;
         let gone = gone(&connection)?;
-        Ok(Self { place, connection, vault, keys, tail_keys, gone, _lock: lock })
+        Ok(Self { place, connection, vault, keys, tail_keys, tail_usage, gone, _lock: lock })
     }
 
     fn failed(&self) -> impl Fn(StoreError) -> TransferError + use<> {
@@ -95,19 +103,32 @@ pub(crate) fn check_not_moving(connection: &Connection, data_dir: &Path) -> Resu
     Err(OpenError::HalfMoved { data_dir: data_dir.to_owned(), source_place })
 }
 
-fn tail_keys(connection: &Connection) -> Result<BTreeMap<(KeyClass, [u8; 16]), MadeOnce>, StoreError> {
-    let flushed = meta::number(connection, meta::FLUSHED_SEQ)?;
-    let mut statement = connection.prepare("SELECT entries FROM tail_log WHERE seq > ?1 ORDER BY seq")?;
+/// What only the journal of the tail has yet.
+fn read_tail(connection: &Connection) -> Result<(TailKeys, TailUsage), StoreError> {
+    let [flushed, frozen, frozen_done] = [
+        meta::number(connection, meta::FLUSHED_SEQ)?,
+        meta::number(connection, meta::FROZEN_SEQ)?,
+        meta::number(connection, meta::FROZEN_DONE)?,
+    ];
+    let bounds = Bounds::load(connection)?;
+    let mut statement = connection.prepare("SELECT seq, entries FROM tail_log WHERE seq > ?1 ORDER BY seq")?;
     let mut rows = statement.query([flushed])?;
-    let mut keys = BTreeMap::new();
+    let (mut keys, mut usage) = (TailKeys::new(), TailUsage::new());
     while let Some(row) = rows.next()? {
+        let is_frozen = row.get::<_, i64>(0)? <= frozen;
         let mut tail = Tail::default();
-        tail.replay(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        tail.replay(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
         for class in KeyClass::ALL {
             keys.extend(tail.keys(class).iter().map(|(key, made)| ((class, *key), *made)));
         }
+        for ((application, span, event_type), counts) in tail.usage {
+            let is_stored = is_frozen && counter_chunk(application) < frozen_done as usize;
+            if let Some(at_s) = bounds.place(span * FINE_S).filter(|_| !is_stored) {
+                usage.entry((application, at_s)).or_default().entry(event_type).or_default().add(counts);
+            }
+        }
     }
-    Ok(keys)
+    Ok((keys, usage))
 }
 
 fn gone(connection: &Connection) -> Result<HashSet<EndpointId>, StoreError> {

@@ -233,6 +233,7 @@ impl Writer {
         let rows_per_slice = self.shared.limits.rows_per_slice.load(Ordering::Relaxed);
         let counted_from = self.shared.counted_from.load(Ordering::Relaxed);
         let flushed = self.flush.write_slice(connection, &mut self.shared.keys.lock(), rows_per_slice, counted_from)?;
+        batch.journal.close();
         hot.insert_tail.execute(params![
             self.next_seq,
             self.shared.new_row_id(Timestamp::ZERO).as_i64(),

@@ -1,6 +1,8 @@
 //! How far somebody came, and what happened on the way: small rows that change often, and logs that only grow. No change of them shows in the version of
 //! the catalogue.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hookpost_domain::access::AuditEntry;
 use hookpost_domain::sink::{SinkAttempt, SinkProgress};
@@ -77,6 +79,16 @@ impl LogWindow {
         let at = id.created_at();
         self.after.is_none_or(|after| at >= after) && self.before.is_none_or(|before| at <= before)
     }
+
+    /// The lowest and the highest id that it contains.
+    pub fn ids(self) -> (RowId, RowId) {
+        let lowest = self.after.map_or(RowId::MIN, |after| RowId::first_at(after.min(Timestamp::MAX)));
+        let highest = match self.before {
+            Some(before) if before < Timestamp::MAX => RowId::from_raw(RowId::first_at(before + Duration::from_millis(1)).raw() - 1),
+            _ => RowId::MAX,
+        };
+        (lowest, highest)
+    }
 }
 
 impl ProgressKey {
@@ -127,4 +139,24 @@ impl dyn Store {
 fn read_progress(bytes: Option<&[u8]>) -> Result<SinkProgress, Unavailable> {
     let Some(bytes) = bytes else { return Ok(SinkProgress::default()) };
     from_json(bytes).map_err(|error| Unavailable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ids_of_a_window_are_those_that_it_contains() {
+        let times = [0, 1, 77, Timestamp::MAX.unix_ms() - 1, Timestamp::MAX.unix_ms()].map(Timestamp::from_unix_ms);
+        let ends = || times.into_iter().map(Some).chain([None]);
+        let ids: Vec<RowId> =
+            times.into_iter().map(RowId::first_at).flat_map(|id| [id, RowId::from_raw(id.raw().saturating_sub(1))]).collect();
+        for (after, before) in ends().flat_map(|after| ends().map(move |before| (after, before))) {
+            let window = LogWindow { after, before };
+            let (lowest, highest) = window.ids();
+            for id in ids.iter().chain([&RowId::MIN, &RowId::MAX]) {
+                assert_eq!((lowest..=highest).contains(id), window.contains(*id), "{id:?} in {window:?}");
+            }
+        }
+    }
 }

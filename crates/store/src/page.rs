@@ -49,6 +49,13 @@ pub struct Walk<C> {
     pub count: usize,
 }
 
+impl<C> Walk<C> {
+    /// As a store says it.
+    pub fn map<D>(self, as_stored: impl FnOnce(C) -> D) -> Walk<D> {
+        Walk { from: self.from.map(as_stored), ascending: self.ascending, count: self.count }
+    }
+}
+
 impl Walk<i64> {
     /// `id < ?` or `id > ?`, and the order; `?` is [`Self::bound`].
     pub fn comparison(&self) -> (&'static str, &'static str) {

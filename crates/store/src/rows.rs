@@ -1,13 +1,14 @@
 //! Rows of the catalogue: JSON, so that fields can be added; what must not be readable is sealed apart from the rest.
 
 use hookpost_domain::source::SourceToken;
-use hookpost_domain::{Endpoint, EndpointId, Source, SourceId};
+use hookpost_domain::{Endpoint, EndpointId, RowId, Source, SourceId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::codec::Unreadable;
+use crate::documents::Shelf;
 use crate::vault::{Vault, WrongMasterKey};
 
 /// Keys of an endpoint that hold secrets: the signing secrets, and the values of custom headers (often tokens).
@@ -59,6 +60,20 @@ pub fn decode_source(vault: &Vault, id: SourceId, data: &[u8], sealed: &[u8]) ->
     decode_sealed(vault, &source_context(id), data, sealed)
 }
 
+/// There is one of some documents per tenant, all with the same id.
+fn document_context(shelf: &Shelf, id: RowId) -> Vec<u8> {
+    [b"document:".as_slice(), &[shelf.kind as u8], &id.raw().to_be_bytes(), shelf.org.as_str().as_bytes()].concat()
+}
+
+/// The whole of its data: no store knows what of it is a secret.
+pub fn seal_document(vault: &Vault, shelf: &Shelf, id: RowId, data: &[u8]) -> Vec<u8> {
+    vault.seal(&document_context(shelf, id), data)
+}
+
+pub fn open_document(vault: &Vault, shelf: &Shelf, id: RowId, sealed: &[u8]) -> Result<Vec<u8>, RowError> {
+    Ok(vault.open(&document_context(shelf, id), sealed)?)
+}
+
 /// By which a source is found: what stands in the table opens no door.
 pub fn token_hash(token: &SourceToken) -> TokenHash {
     let digest = ring::digest::digest(&ring::digest::SHA256, token.0.as_bytes());
@@ -96,6 +111,7 @@ mod tests {
     use hookpost_domain::{ApplicationId, RowId, Timestamp};
 
     use super::*;
+    use crate::documents::DocumentKind;
 
     #[derive(Debug)]
     struct Same;
@@ -139,6 +155,19 @@ mod tests {
             }
             let other = SourceId::from_row(RowId::from_raw(10));
             assert!(matches!(decode_source(&vault, other, &data, &sealed), Err(RowError::WrongMasterKey(_))));
+        }
+    }
+
+    #[test]
+    fn documents_open_where_they_were_sealed() {
+        let vault = Vault::new(&[1; 32], Arc::new(Same));
+        let shelf = Shelf { kind: DocumentKind::Sink, org: OrgId::parse(OrgId::DEFAULT).unwrap(), owner: RowId::MIN };
+        let sealed = seal_document(&vault, &shelf, RowId::MAX, b"whisper");
+        assert!(!sealed.windows(7).any(|window| window == b"whisper"));
+        assert_eq!(open_document(&vault, &shelf, RowId::MAX, &sealed).unwrap(), b"whisper");
+        assert!(matches!(open_document(&vault, &shelf, RowId::MIN, &sealed), Err(RowError::WrongMasterKey(_))));
+        for other in [Shelf { org: OrgId::management(), ..shelf.clone() }, Shelf { kind: DocumentKind::Ticket, ..shelf }] {
+            assert!(matches!(open_document(&vault, &other, RowId::MAX, &sealed), Err(RowError::WrongMasterKey(_))));
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Moving everything from one store to another of any kind: in sections, in pieces, resumable, and compared at the end.
 //!
-//! What is moved is what cannot be made from anything else: configuration, messages, deliveries, attempts, receipts, and the keys of repeated requests and
-//! events. Lists, counters,
-//! due times and backlogs are made by the importing store from the rows. Leases are not moved: nobody works on either store meanwhile.
+//! What is moved is what cannot be made from anything else: configuration, messages, deliveries, attempts, receipts, the keys of repeated requests and
+//! events, logs, and what was counted of messages that may be gone. Lists, other counters, due times and backlogs are made by the importing store from the rows. Leases are not moved: nobody works on either store meanwhile.
 //!
 //! The rows of a piece and the [`Cursor`] behind them are one transaction of the target, so that a move that was cut short goes on where it was.
 //! [`run`] says what is done in which order; a store only reads, writes and says where it is.
@@ -17,7 +16,7 @@ use hookpost_domain::MessageId;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use row::{MessageRow, MovedAttempt, MovedDelivery, ReceiptRow, Row};
+pub use row::{MessageRow, MovedAttempt, MovedDelivery, MovedDocument, ReceiptRow, Row};
 pub use run::{Move, Moved, Phase, Progress, transfer};
 pub use tally::{Kind, Tally};
 
@@ -48,10 +47,15 @@ pub enum Section {
     SourceStates,
     Receipts,
     EventKeys,
+    Documents,
+    Progress,
+    Logs,
+    /// As sums, whatever a store keeps besides.
+    Usage,
 }
 
 impl Section {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Applications,
         Self::Endpoints,
         Self::EventTypes,
@@ -66,6 +70,10 @@ impl Section {
         Self::SourceStates,
         Self::Receipts,
         Self::EventKeys,
+        Self::Documents,
+        Self::Progress,
+        Self::Logs,
+        Self::Usage,
     ];
 
     fn next(self) -> Option<Self> {

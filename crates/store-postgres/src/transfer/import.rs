@@ -2,6 +2,7 @@
 
 use hookpost_domain::task::TaskStatus;
 use hookpost_domain::{ApiKey, Application, BackgroundTask, EventType, Timestamp};
+use hookpost_store::codec::Unreadable;
 use hookpost_store::rows::{decode_endpoint, from_json};
 use hookpost_store::transfer::{Batch, Cursor, MessageRow, PublicIdKey, ReceiptRow, Row};
 use hookpost_store::vault::Vault;
@@ -206,6 +207,9 @@ impl Columns {
                 into.numbers.push(made.message.row().as_i64());
                 into.times.push(ms(made.created_at));
                 self.windows.push(i64::from(made.window_s) * 1000);
+            }
+            Row::Document(_) | Row::Progress { .. } | Row::LogEntry { .. } | Row::Usage { .. } => {
+                return Err(Unreadable { what: "move", why: "this store takes no documents, logs and counts of usage yet".to_owned() }.into());
             }
             Row::SourceState { source, data } => {
                 self.source_states.ids.push(source.row().as_i64());

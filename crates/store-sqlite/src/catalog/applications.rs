@@ -11,7 +11,7 @@ use crate::command::WriteContext;
 use crate::error::StoreError;
 use crate::shared::Shared;
 use crate::tail::Counter;
-use crate::{counters, rows};
+use crate::{counters, documents, rows};
 
 pub(super) fn application_id_of_uid(connection: &Connection, org: &OrgId, uid: &str) -> Result<Option<ApplicationId>, StoreError> {
     Ok(connection
@@ -64,6 +64,7 @@ pub(crate) fn delete_application_rows(
     for endpoint in &endpoints {
         forget_endpoint(context, *endpoint, now)?;
     }
+    documents::delete_owned(context.connection, id.row())?;
     Ok(Some(endpoints))
 }
 

@@ -4,14 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hookpost_domain::DeliveryState;
+use hookpost_domain::{DeliveryState, RowId};
 use hookpost_store::conformance::fixture::door;
 use hookpost_store::conformance::fixture::{self, NOW, accept, accept_leased, at, org};
 use hookpost_store::conformance::{Harness, model};
+use hookpost_store::documents::{DocumentKind, DocumentRow, Shelf};
+use hookpost_store::ledger::LogWindow;
 use hookpost_store::queue::ReadyReceiver;
 use hookpost_store::transfer::{Kind, Move, Moved, TransferError, transfer};
 use hookpost_store::vault::Vault;
-use hookpost_store::{Reference, SharedStore};
+use hookpost_store::{LogEntry, LogName, Named, Order, PageRequest, ProgressKey, Reference, SharedStore};
 use tempfile::TempDir;
 
 use super::harness::{Counting, SqliteHarness, open, open_with_key};
@@ -82,7 +84,18 @@ async fn filled() -> SqliteHarness {
     let repeated = door::genuine(source, fixture::new_message(scene.application, &[]), door::once(3, fixture::DAY));
     door::receive(&store, repeated.clone(), at(3)).await;
     door::receive(&store, repeated, at(4)).await;
+    let id = store.new_row_id(at(5));
+    store.create_document(document()).await.expect("created");
+    let log = LogName::Audit(org('a'));
+    let entry = LogEntry { log, id, data: vec![8] };
+    store.advance(ProgressKey { of: RowId::from_raw(7), name: "b".into() }, Box::new(|_| Some(vec![9])), vec![entry]).await.expect("kept");
     harness
+}
+
+/// Of which there is one, with an id that was never handed out.
+fn document() -> DocumentRow {
+    let shelf = Shelf { kind: DocumentKind::EnvironmentSettings, org: org('a'), owner: RowId::MIN };
+    DocumentRow { shelf, id: RowId::MAX, name: Some("settings".into()), data: b"{}".to_vec(), forget_at: Some(at(99)) }
 }
 
 async fn refusal(source: &Path, target: &Path) -> TransferError {
@@ -112,12 +125,22 @@ async fn ids_and_counts_stay() {
             ("sources", 1),
             ("states of sources", 1),
             ("receipts", 2),
-            ("keys of events", 1)
+            ("keys of events", 1),
+            ("documents", 1),
+            ("states of sinks", 1),
+            ("entries of logs", 1),
+            ("counts of usage", 1)
         ]
     );
     assert_eq!(moved.tally.count(Kind::Deliveries), 4);
     let (store, _ready) = open(target.path());
     let store: SharedStore = store;
+    let moved = store.document(&document().shelf, Named::Name("settings")).await.expect("available");
+    assert_eq!(moved, Some(document()));
+    let progress = store.progress(&ProgressKey { of: RowId::from_raw(7), name: "b".into() }).await;
+    assert_eq!(progress, Ok(Some(vec![9])));
+    let log = store.log(&LogName::Audit(org('a')), LogWindow::default(), PageRequest::first(9, Order::Ascending)).await;
+    assert_eq!(log.expect("available").items.iter().map(|entry| entry.data.as_slice()).collect::<Vec<_>>(), [[8]]);
     let id = hookpost_domain::MessageId::from_row(store.new_row_id(NOW));
     assert_eq!(store.public_ids().encode(id), ids.encode(id));
     let Reference::Id(_) = Reference::<hookpost_domain::id::MessageKind>::parse(store.public_ids(), &ids.encode(id)) else {
@@ -192,7 +215,7 @@ async fn a_source_that_was_changed_meanwhile_is_found_out() {
 async fn reopen_and_add(directory: &TempDir) {
     let (store, _ready) = open(directory.path());
     let store: SharedStore = store;
-    let page = hookpost_store::PageRequest::first(1, hookpost_store::Order::Ascending);
+    let page = PageRequest::first(1, Order::Ascending);
     let application = store.applications(&org('a'), page).await.expect("available").items.remove(0);
     store.create_endpoint(fixture::new_endpoint(&store, application.id)).await.expect("created");
 }

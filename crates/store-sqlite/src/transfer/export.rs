@@ -1,5 +1,7 @@
 //! Reading the sections.
 
+mod beside;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
@@ -19,7 +21,7 @@ use super::SqliteTransfer;
 use crate::error::StoreError;
 use crate::keys::{self, ENTRIES_PER_BLOCK, KeyClass};
 
-const LIMIT: i64 = BATCH_ROWS_MAX as i64;
+pub(super) const LIMIT: i64 = BATCH_ROWS_MAX as i64;
 /// In the place of a run: what follows are the keys that are in none.
 const AFTER_ALL_RUNS: i64 = i64::MAX;
 
@@ -43,6 +45,10 @@ pub(super) fn export(end: &SqliteTransfer, section: Section, after: Option<&Key>
         }
         Section::Receipts => receipts(connection, after),
         Section::EventKeys => keys_of(end, KeyClass::Event, after),
+        Section::Documents => beside::documents(connection, after),
+        Section::Progress => beside::progress(connection, after),
+        Section::Logs => beside::logs(connection, after),
+        Section::Usage => beside::usage(end, after),
     }
 }
 

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use hookpost_domain::{ApiKey, Application, BackgroundTask, DeliveryKey, DeliveryState, EndpointId, EventType, Progress, Trigger};
 use hookpost_store::codec::{encode_delivery, received_at_and_kind};
-use hookpost_store::rows::{decode_endpoint, decode_source, from_json};
-use hookpost_store::transfer::{Batch, Cursor, MessageRow, MovedAttempt, MovedDelivery, PublicIdKey, ReceiptRow, Row};
+use hookpost_store::documents::DocumentRow;
+use hookpost_store::rows::{decode_endpoint, decode_source, from_json, open_document};
+use hookpost_store::transfer::{Batch, Cursor, MessageRow, MovedAttempt, MovedDelivery, MovedDocument, PublicIdKey, ReceiptRow, Row};
+use hookpost_store::usage::Usage;
 use hookpost_store::vault::Vault;
 use hookpost_store::{IdempotencyKey, MadeOnce};
 use rusqlite::{Connection, params};
@@ -17,12 +19,27 @@ use crate::intake::insert_due;
 use crate::keys::{self, KeyClass, KeyIndex, REQUEST_WINDOW_S};
 use crate::queue::set_manual;
 use crate::schema::meta;
-use crate::sources;
 use crate::tail::{Counted, Counter, Counts, Entry, Journal, ListKind, minute_of};
+use crate::{documents, ledger, sources, usage};
 
 /// Tables that only hold something where something was configured or accepted.
-const DATA: [&str; 11] =
-    ["application", "endpoint", "event_type", "api_key", "revocation", "task", "message", "key_run", "kept_answer", "source", "receipt"];
+const DATA: [&str; 15] = [
+    "application",
+    "endpoint",
+    "event_type",
+    "api_key",
+    "revocation",
+    "task",
+    "message",
+    "key_run",
+    "kept_answer",
+    "source",
+    "receipt",
+    "document",
+    "progress",
+    "log_entry",
+    "usage",
+];
 /// What may be left in a store whose data is gone.
 const LEFT_OVER: [&str; 17] = [
     "delivery",
@@ -47,7 +64,7 @@ const LEFT_OVER: [&str; 17] = [
 const LISTED_AT_ONCE: i64 = 20_000;
 
 pub(super) fn has_data(end: &SqliteTransfer) -> Result<bool, StoreError> {
-    let mut has_data = !end.tail_keys.is_empty();
+    let mut has_data = !end.tail_keys.is_empty() || !end.tail_usage.is_empty();
     for table in DATA {
         has_data |= end.connection.prepare(&format!("SELECT 1 FROM {table}"))?.exists([])?;
     }
@@ -61,7 +78,7 @@ pub(super) fn begin(end: &mut SqliteTransfer, key: PublicIdKey, cursor: &Cursor)
     for table in LEFT_OVER.into_iter().chain(["endpoint_gone"]) {
         transaction.execute(&format!("DELETE FROM {table}"), [])?;
     }
-    for name in [meta::FROZEN_SEQ, meta::FROZEN_DONE, meta::FLUSHED_SEQ, meta::COUNTED_FROM] {
+    for name in [meta::FROZEN_SEQ, meta::FROZEN_DONE, meta::FLUSHED_SEQ, meta::COUNTED_FROM, meta::USAGE_KEPT_FROM, meta::USAGE_FINE_FROM] {
         meta::set(&transaction, name, 0)?;
     }
     // The lists of attempts are in the order of attempts, which is not that of their messages, and keys in long runs: both made at the end.
@@ -157,6 +174,16 @@ fn import_row(connection: &Connection, vault: &Vault, row: Row, derived: &mut De
             sources::insert_encoded(connection, &source, &data, &sealed)?;
         }
         Row::SourceState { source, data } => sources::set_state(connection, source, &data)?,
+        Row::Document(MovedDocument { shelf, id, name, sealed, forget_at }) => {
+            // Opened, as endpoints are.
+            open_document(vault, &shelf, id, &sealed)?;
+            documents::insert_sealed(connection, &DocumentRow { shelf, id, name, data: Vec::new(), forget_at }, &sealed)?;
+        }
+        Row::Progress { key, data } => ledger::set_progress(connection, &key, &data)?,
+        Row::LogEntry { log, id, data } => ledger::append(connection, &log, id, &data)?,
+        Row::Usage { application, usage: Usage { at, event_type, counts } } => {
+            usage::add(connection, application.row().raw(), at.unix_seconds(), &event_type, counts)?;
+        }
         Row::Receipt(receipt) => import_receipt(connection, &receipt, derived)?,
         Row::KeptAnswer { key, kept_at, status, body } => {
             let mut insert = connection.prepare_cached("INSERT INTO kept_answer (key, at_ms, status, body) VALUES (?1, ?2, ?3, ?4)")?;

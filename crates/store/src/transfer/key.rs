@@ -1,5 +1,8 @@
 //! The keys of rows in their sections.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::Key;
 use crate::codec::Unreadable;
 
@@ -27,6 +30,15 @@ pub fn to_pair(after: Option<&Key>) -> Result<(String, String), Unreadable> {
     Ok((first.to_owned(), second.to_owned()))
 }
 
+/// Of a row that is found by several columns.
+pub fn of_columns(columns: &impl Serialize) -> Key {
+    postcard::to_stdvec(columns).expect("a key can be written to memory")
+}
+
+pub fn to_columns<T: DeserializeOwned>(after: Option<&Key>) -> Result<Option<T>, Unreadable> {
+    after.map(|key| postcard::from_bytes(key).map_err(|_| unreadable())).transpose()
+}
+
 fn unreadable() -> Unreadable {
     Unreadable { what: "move", why: "its place is of another section".to_owned() }
 }
@@ -42,5 +54,9 @@ mod tests {
         assert!(to_id(Some(&vec![1])).is_err());
         assert_eq!(to_pair(Some(&of_pair("org", "a.b"))), Ok(("org".to_owned(), "a.b".to_owned())));
         assert!(to_pair(Some(&vec![1])).is_err());
+        let columns = (7_u64, "a.b".to_owned());
+        assert_eq!(to_columns(Some(&of_columns(&columns))), Ok(Some(columns)));
+        assert_eq!(to_columns::<u64>(None), Ok(None));
+        assert!(to_columns::<(u64, String)>(Some(&vec![1])).is_err());
     }
 }

@@ -2,33 +2,98 @@
 
 use hookpost_domain::{
     ApiKey, Application, ApplicationId, AttemptId, BackgroundTask, DeliveryState, EndpointId, EventType, Message, MessageId, Progress,
-    ReceiptId, SourceId, Timestamp,
+    ReceiptId, RowId, SourceId, Timestamp,
 };
 
 use super::TransferError;
 use super::tally::{Fields, Kind, Tally};
 use crate::codec::{StateColumns, Unreadable, decode_message};
+use crate::documents::Shelf;
 use crate::rows::from_json;
-use crate::{IdempotencyKey, MadeOnce};
+use crate::usage::{Usage, UsageCounts};
+use crate::{IdempotencyKey, MadeOnce, ProgressKey};
 
 /// One row, or a message with all it has. What stores keep as JSON or in the form of the codec is moved byte by byte; so is what is sealed, because both
 /// stores have the same master key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
-    Application { data: Vec<u8> },
-    Endpoint { id: EndpointId, data: Vec<u8>, sealed: Vec<u8> },
-    EventType { data: Vec<u8> },
-    ApiKey { data: Vec<u8> },
-    Revocation { target: Vec<u8>, at: Timestamp, forget_at: Timestamp },
-    Health { endpoint: EndpointId, data: Vec<u8> },
-    Task { data: Vec<u8> },
+    Application {
+        data: Vec<u8>,
+    },
+    Endpoint {
+        id: EndpointId,
+        data: Vec<u8>,
+        sealed: Vec<u8>,
+    },
+    EventType {
+        data: Vec<u8>,
+    },
+    ApiKey {
+        data: Vec<u8>,
+    },
+    Revocation {
+        target: Vec<u8>,
+        at: Timestamp,
+        forget_at: Timestamp,
+    },
+    Health {
+        endpoint: EndpointId,
+        data: Vec<u8>,
+    },
+    Task {
+        data: Vec<u8>,
+    },
     Message(MessageRow),
-    IdempotencyKey { key: IdempotencyKey, message: MessageId, created_at: Timestamp },
-    KeptAnswer { key: IdempotencyKey, kept_at: Timestamp, status: u16, body: Vec<u8> },
-    Source { id: SourceId, data: Vec<u8>, sealed: Vec<u8> },
-    SourceState { source: SourceId, data: Vec<u8> },
+    IdempotencyKey {
+        key: IdempotencyKey,
+        message: MessageId,
+        created_at: Timestamp,
+    },
+    KeptAnswer {
+        key: IdempotencyKey,
+        kept_at: Timestamp,
+        status: u16,
+        body: Vec<u8>,
+    },
+    Source {
+        id: SourceId,
+        data: Vec<u8>,
+        sealed: Vec<u8>,
+    },
+    SourceState {
+        source: SourceId,
+        data: Vec<u8>,
+    },
     Receipt(ReceiptRow),
-    EventKey { key: IdempotencyKey, made: MadeOnce },
+    EventKey {
+        key: IdempotencyKey,
+        made: MadeOnce,
+    },
+    Document(MovedDocument),
+    Progress {
+        key: ProgressKey,
+        data: Vec<u8>,
+    },
+    /// The log as stores keep it: see [`crate::LogName::key`].
+    LogEntry {
+        log: String,
+        id: RowId,
+        data: Vec<u8>,
+    },
+    Usage {
+        application: ApplicationId,
+        usage: Usage,
+    },
+}
+
+/// See [`crate::rows::seal_document`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedDocument {
+    pub shelf: Shelf,
+    pub id: RowId,
+    pub name: Option<String>,
+    pub sealed: Vec<u8>,
+    pub forget_at: Option<Timestamp>,
 }
 
 /// Without a body where that is the payload of its message.
@@ -87,7 +152,16 @@ impl Row {
             Self::IdempotencyKey { message, .. } | Self::EventKey { made: MadeOnce { message, .. }, .. } => message.row(),
             Self::Source { id, .. } => id.row(),
             Self::Receipt(receipt) => receipt.id.row(),
-            Self::Revocation { .. } | Self::Health { .. } | Self::KeptAnswer { .. } | Self::SourceState { .. } => return Ok(0),
+            Self::LogEntry { id, .. } => *id,
+            // Of what there is one of, the id was not handed out.
+            Self::Document(document) if document.id != RowId::MAX => document.id,
+            Self::Document(_)
+            | Self::Revocation { .. }
+            | Self::Health { .. }
+            | Self::KeptAnswer { .. }
+            | Self::SourceState { .. }
+            | Self::Progress { .. }
+            | Self::Usage { .. } => return Ok(0),
         };
         Ok(row.raw())
     }
@@ -118,21 +192,42 @@ impl Row {
             Self::SourceState { source, data } => tally.add(Kind::SourceStates, Fields::new().number(source.row().raw()).bytes(data)),
             Self::Receipt(ReceiptRow { id, source, data, body }) => {
                 let fields = Fields::new().number(id.row().raw()).number(source.row().raw()).bytes(data);
-                tally.add(Kind::Receipts, fields.number(body.is_some().into()).bytes(body.as_deref().unwrap_or_default()));
+                tally.add(Kind::Receipts, fields.optional_bytes(body.as_deref()));
             }
             Self::EventKey { key, made } => {
                 let fields = Fields::new().bytes(&key.0).number(made.message.row().raw());
                 tally.add(Kind::EventKeys, fields.number(made.created_at.unix_ms()).number(made.window_s.into()));
             }
+            Self::Document(document) => count_document(document, tally),
+            Self::Progress { key, data } => {
+                tally.add(Kind::Progress, Fields::new().number(key.of.raw()).bytes(key.name.as_bytes()).bytes(data));
+            }
+            Self::LogEntry { log, id, data } => {
+                tally.add(Kind::LogEntries, Fields::new().bytes(log.as_bytes()).number(id.raw()).bytes(data));
+            }
+            Self::Usage { application, usage } => {
+                let Usage { at, event_type, counts } = usage;
+                let fields = Fields::new().number(application.row().raw()).number(at.unix_ms()).bytes(event_type.as_str().as_bytes());
+                let UsageCounts { messages, deliveries, success, failure, canceled } = *counts;
+                let fields = [messages, deliveries, success, failure, canceled].into_iter().fold(fields, Fields::number);
+                tally.add(Kind::Usage, fields);
+            }
         }
     }
+}
+
+fn count_document(document: &MovedDocument, tally: &mut Tally) {
+    let MovedDocument { shelf: Shelf { kind, org, owner }, id, name, sealed, forget_at } = document;
+    let fields = Fields::new().number(*kind as u64).bytes(org.as_str().as_bytes()).number(owner.raw()).number(id.raw());
+    let fields = fields.optional_bytes(name.as_deref().map(str::as_bytes)).bytes(sealed);
+    tally.add(Kind::Documents, fields.optional(forget_at.map(Timestamp::unix_ms)));
 }
 
 fn count_message(row: &MessageRow, tally: &mut Tally) {
     let id = row.id.row().raw();
     let payload = row.payload.as_deref();
     let fields = Fields::new().number(id).number(row.application.row().raw()).bytes(&row.header);
-    tally.add(Kind::Messages, fields.number(payload.is_some().into()).bytes(payload.unwrap_or_default()));
+    tally.add(Kind::Messages, fields.optional_bytes(payload));
     for delivery in &row.deliveries {
         let StateColumns { state, reason, due_at_ms } = StateColumns::of(delivery.state);
         let fields = Fields::new()

@@ -21,10 +21,14 @@ pub enum Kind {
     SourceStates,
     Receipts,
     EventKeys,
+    Documents,
+    Progress,
+    LogEntries,
+    Usage,
 }
 
 impl Kind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Applications,
         Self::Endpoints,
         Self::EventTypes,
@@ -41,6 +45,10 @@ impl Kind {
         Self::SourceStates,
         Self::Receipts,
         Self::EventKeys,
+        Self::Documents,
+        Self::Progress,
+        Self::LogEntries,
+        Self::Usage,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -61,6 +69,10 @@ impl Kind {
             Self::SourceStates => "states of sources",
             Self::Receipts => "receipts",
             Self::EventKeys => "keys of events",
+            Self::Documents => "documents",
+            Self::Progress => "states of sinks",
+            Self::LogEntries => "entries of logs",
+            Self::Usage => "counts of usage",
         }
     }
 }
@@ -107,6 +119,10 @@ impl Fields {
 
     pub(super) fn optional(self, number: Option<u64>) -> Self {
         self.number(number.is_some().into()).number(number.unwrap_or_default())
+    }
+
+    pub(super) fn optional_bytes(self, bytes: Option<&[u8]>) -> Self {
+        self.number(bytes.is_some().into()).bytes(bytes.unwrap_or_default())
     }
 
     pub(super) fn bytes(self, bytes: &[u8]) -> Self {
