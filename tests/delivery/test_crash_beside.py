@@ -1,18 +1,15 @@
 """What stands beside the deliveries survives `kill -9` too: statistics, sinks, pollers, timers, background tasks."""
 
 import threading
+import time
 import uuid
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from harness.cases import ServerCase
+from harness.cases import ServerCase, moment, unique
 from harness.suite import eventually
 
 ROUNDS = 4
-
-
-def text(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")
+TIMER_S = 4
 
 
 class CrashBeside(ServerCase):
@@ -60,12 +57,12 @@ class CrashBeside(ServerCase):
             iterator = page["iterator"]
 
     def test_statistics_sinks_and_pollers(self) -> None:
-        since = datetime.now(timezone.utc) - timedelta(hours=1)
+        window = {"since": moment(hours=-1), "until": moment(hours=1)}
         app = self.app()
         endpoint = self.endpoint(app)
-        fifo = f"/fifo-{uuid.uuid4().hex}"
+        fifo = f"/{unique('fifo')}"
         config = {"url": self.receiver.url(fifo)}
-        sink = self.api.post(f"/app/{app}/destination", {"type": "fifoEndpoint", "config": config, "batchSize": 1}).json["id"]
+        self.ok(self.api.post(f"/app/{app}/destination", {"type": "fifoEndpoint", "config": config, "batchSize": 1}))
         poller = self.api.post(f"/app/{app}/destination", {"type": "pollingEndpoint"}).json["id"]
         acknowledged: list[str] = []
         polled: list[str] = []
@@ -105,30 +102,28 @@ class CrashBeside(ServerCase):
         eventually(poll, timeout_s=10, what="a second look")
         self.assertLessEqual(len(polled), 250, "what was confirmed is not handed out again")
 
-        task = self.api.post("/stats/usage/app", {"since": text(since), "until": text(datetime.now(timezone.utc) + timedelta(hours=1))}).json["id"]
+        task = self.api.post("/stats/usage/app", window).json["id"]
         of_app = [row for row in self.task(task)["appStats"] if row["appId"] == app]
         self.assertEqual([row["messageDestinations"] for row in of_app], [len(there)])
-        window = {"since": text(since), "until": text(datetime.now(timezone.utc) + timedelta(hours=1))}
         stored = self.api.get(f"/app/{app}/attempt/endpoint/{endpoint['id']}/count").json["count"]
         totals = self.api.request("GET", f"/app/{app}/stats/attempts", query=window).json
         self.assertEqual((totals["total_success"], totals["total_failure"]), (stored, 0), "every stored attempt is counted once")
-        self.assertTrue(sink)
 
     def test_timers(self) -> None:
         app = self.app()
         endpoint = self.endpoint(app)
-        due = datetime.now(timezone.utc) + timedelta(seconds=4)
-        body = {"eventType": "a", "payload": {}, "deliverAt": text(due)}
+        due = time.time() + TIMER_S
+        body = {"eventType": "a", "payload": {}, "deliverAt": moment(seconds=TIMER_S)}
         ids = [self.api.post(f"/app/{app}/msg", body).json["id"] for _ in range(20)]
         self.server.kill()
         self.server.start()
         self.assertEqual(self.receiver.at(endpoint["path"]), [], "nothing comes before its time")
         seen = lambda: {request.message_id for request in self.receiver.at(endpoint["path"])}  # noqa: E731
         eventually(seen, lambda seen: seen == set(ids), 20, "every message at its time")
-        self.assertGreaterEqual(datetime.now(timezone.utc), due)
+        self.assertGreaterEqual(time.time(), due)
 
     def test_a_broadcast_reaches_every_application_once(self) -> None:
-        marker = f"all.{uuid.uuid4().hex}"
+        marker = unique("all")
         apps = [self.app() for _ in range(60)]
         task = self.api.post("/msg/broadcast", {"eventType": marker, "payload": {"to": "all"}}).json["id"]
         for _ in range(3):
