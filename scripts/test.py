@@ -67,6 +67,7 @@ STEPS = [
     Step("documentation tests", [*CARGO, "test", "--workspace", "--doc", "--locked", "--quiet"]),
     *on_both_databases("wire"),
     *on_both_databases("sdk"),
+    *on_both_databases("generated"),
     *on_both_databases("delivery"),
     *on_both_databases("receive"),
     Step("examples", [*PYTHON, "tests/examples/run.py"], needs_server=True),

@@ -2,9 +2,13 @@
 //!
 //! Creating a message hands its key to the store, which keeps it in the same transaction. Every other `POST` goes through [`once`]: the first with a key
 //! runs while the others wait; a 2xx answer is kept, anything else releases the key. The body is not compared.
+//!
+//! The first leaves a mark in the store before it runs. Whoever finds the mark without an answer, because the server ended in between, is told so with a
+//! 409: nobody knows whether it was done, and doing it twice would be worse.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -24,6 +28,12 @@ use crate::problem::{FieldError, Problem, VALUE_ERROR};
 use crate::state::Api;
 
 pub(crate) const HEADER: &str = "idempotency-key";
+
+const LOOKED_FOR_ANSWER_EVERY: Duration = Duration::from_millis(100);
+const LOOKS_FOR_ANSWER: usize = 50;
+const RELEASED_AGAIN_EVERY: Duration = Duration::from_secs(1);
+const RELEASED: &str = "Another request with this idempotency key failed at this moment: send it again.";
+const UNFINISHED: &str = "A request with this idempotency key was begun and did not come to its end. Look whether it did its work; to do it again, use another key.";
 
 /// The key of a request, if it has one: a hash over the credentials, the client's key and the path.
 pub(crate) fn key_of(headers: &HeaderMap, path: &str) -> Result<Option<IdempotencyKey>, Problem> {
@@ -86,13 +96,25 @@ pub(crate) async fn once(api: Api, key: IdempotencyKey, request: Request, handle
     let task = tasks.spawn(async move {
         let place = api.in_flight.line_up(key);
         let _turn = place.turn.lock().await;
-        match api.store.kept_answer(key, api.now()).await {
-            Ok(Some(kept)) => replay(kept),
+        match api.store.begin_answer(key, api.now()).await {
             Ok(None) => keep(&api, key, front::dispatch(handlers, request).await).await,
+            Ok(Some(found)) => answer_of_first(&api, key, found).await.map_or_else(|problem| problem.into_response(), replay),
             Err(error) => Problem::from(error).into_response(),
         }
     });
     task.await.unwrap_or_else(|_| Problem::Internal.into_response())
+}
+
+/// Another node may be about to give it.
+async fn answer_of_first(api: &Api, key: IdempotencyKey, mut found: KeptAnswer) -> Result<KeptAnswer, Problem> {
+    for _ in 0..LOOKS_FOR_ANSWER {
+        if !found.is_begun() {
+            return Ok(found);
+        }
+        tokio::time::sleep(LOOKED_FOR_ANSWER_EVERY).await;
+        found = api.store.kept_answer(key, api.now()).await?.ok_or(Problem::conflict(RELEASED))?;
+    }
+    Err(Problem::conflict(UNFINISHED))
 }
 
 fn replay(kept: KeptAnswer) -> Response {
@@ -102,6 +124,7 @@ fn replay(kept: KeptAnswer) -> Response {
 
 async fn keep(api: &Api, key: IdempotencyKey, response: Response) -> Response {
     if !response.status().is_success() {
+        release(api.clone(), key).await;
         return response;
     }
     let (parts, body) = response.into_parts();
@@ -112,7 +135,20 @@ async fn keep(api: &Api, key: IdempotencyKey, response: Response) -> Response {
     let answer = KeptAnswer { status: parts.status.as_u16(), body: body.to_vec() };
     // The work is done and durable. Failing now would make the client repeat it.
     if let Err(error) = api.store.keep_answer(key, answer, api.now()).await {
-        tracing::warn!(target: "hookpost::store", error = %error, "the answer to a request could not be kept: its repetition would run again");
+        tracing::warn!(target: "hookpost::store", error = %error, "the answer to a request could not be kept: its repetition will be refused");
     }
     Response::from_parts(parts, body.into())
+}
+
+/// Nothing was done, so that a repetition may do it. Where the store is away, that is said once it is back.
+async fn release(api: Api, key: IdempotencyKey) {
+    if api.store.release_answer(key).await.is_ok() {
+        return;
+    }
+    let tasks = api.tasks.clone();
+    tasks.spawn(async move {
+        while !api.stopping.is_cancelled() && api.store.release_answer(key).await.is_err() {
+            tokio::time::sleep(RELEASED_AGAIN_EVERY).await;
+        }
+    });
 }

@@ -16,7 +16,7 @@ use crate::problem::{Problem, Wrong};
 pub(crate) struct Page<T> {
     pub(crate) data: Vec<T>,
     /// Give it as `iterator` to get the next page. `null` only when there is nothing to go on from.
-    #[schemars(required)]
+    #[schemars(schema_with = "text_or_null")]
     pub(crate) iterator: Option<String>,
     /// Give it as `iterator` to get the page before this one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,6 +31,11 @@ pub(crate) struct Page<T> {
 pub(crate) enum Ordering {
     Ascending,
     Descending,
+}
+
+/// Of a field that is always there.
+pub(crate) fn text_or_null(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": ["string", "null"] })
 }
 
 impl From<Ordering> for Order {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookpost_domain::{ApplicationId, Message, MessageId, ReceiptId, RowId, Timestamp, limits};
 use hookpost_store::intake::KeptAnswer;
+use hookpost_store::rows::{open_answer, seal_answer};
 use hookpost_store::{
     AcceptError, Accepted, ApplicationView, Catalog as _, IdempotencyKey, Intake, NewMessage, NewReceipt, NewReceiptOutcome, Once,
     Received, Unavailable,
@@ -49,6 +50,23 @@ impl Intake for PostgresStore {
         Ok(accept::known_once(&client, keys, now).await?)
     }
 
+    async fn begin_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
+        let oldest = now - limits::IDEMPOTENCY_WINDOW;
+        loop {
+            if self.put_mark(key, now, oldest).await? {
+                return Ok(None);
+            }
+            // What stood in the way may be gone by now.
+            if let Some(found) = self.find_answer(key, oldest).await? {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    async fn release_answer(&self, key: IdempotencyKey) -> Result<(), Unavailable> {
+        Ok(self.remove_mark(key).await?)
+    }
+
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
         let oldest = now - limits::IDEMPOTENCY_WINDOW;
         Ok(self.find_answer(key, oldest).await?)
@@ -72,7 +90,30 @@ impl PostgresStore {
         let client = self.shared.connections.get().await?;
         let statement = client.prepare_cached("SELECT status, body FROM hookpost.kept_answer WHERE key = $1 AND kept_at_ms > $2").await?;
         let row = client.query_opt(&statement, &[&key.0.as_slice(), &(oldest.unix_ms() as i64)]).await?;
-        row.map(|row| Ok(KeptAnswer { status: row.try_get::<_, i16>(0)? as u16, body: row.try_get(1)? })).transpose()
+        let answer = |row: tokio_postgres::Row| {
+            let body = open_answer(&self.shared.vault, key, row.try_get(1)?)?;
+            Ok(KeptAnswer { status: row.try_get::<_, i16>(0)? as u16, body })
+        };
+        row.map(answer).transpose()
+    }
+
+    async fn put_mark(&self, key: IdempotencyKey, now: Timestamp, oldest: Timestamp) -> Result<bool, StoreError> {
+        let client = self.shared.connections.get().await?;
+        let statement = client
+            .prepare_cached(
+                "INSERT INTO hookpost.kept_answer AS old (key, status, body, kept_at_ms) VALUES ($1, 0, '', $2)
+                 ON CONFLICT (key) DO UPDATE SET status = 0, body = '', kept_at_ms = excluded.kept_at_ms WHERE old.kept_at_ms <= $3",
+            )
+            .await?;
+        let marked = client.execute(&statement, &[&key.0.as_slice(), &(now.unix_ms() as i64), &(oldest.unix_ms() as i64)]).await?;
+        Ok(marked == 1)
+    }
+
+    async fn remove_mark(&self, key: IdempotencyKey) -> Result<(), StoreError> {
+        let client = self.shared.connections.get().await?;
+        let statement = client.prepare_cached("DELETE FROM hookpost.kept_answer WHERE key = $1 AND status = 0").await?;
+        client.execute(&statement, &[&key.0.as_slice()]).await?;
+        Ok(())
     }
 
     async fn put_answer(&self, key: IdempotencyKey, answer: KeptAnswer, now: Timestamp, oldest: Timestamp) -> Result<(), StoreError> {
@@ -81,11 +122,12 @@ impl PostgresStore {
             .prepare_cached(
                 "INSERT INTO hookpost.kept_answer AS old (key, status, body, kept_at_ms) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (key) DO UPDATE SET status = excluded.status, body = excluded.body, kept_at_ms = excluded.kept_at_ms
-                 WHERE old.kept_at_ms <= $5",
+                 WHERE old.kept_at_ms <= $5 OR old.status = 0",
             )
             .await?;
+        let body = seal_answer(&self.shared.vault, key, &answer.body);
         let (kept_at, oldest) = (now.unix_ms() as i64, oldest.unix_ms() as i64);
-        client.execute(&statement, &[&key.0.as_slice(), &(answer.status as i16), &answer.body, &kept_at, &oldest]).await?;
+        client.execute(&statement, &[&key.0.as_slice(), &(answer.status as i16), &body, &kept_at, &oldest]).await?;
         Ok(())
     }
 }

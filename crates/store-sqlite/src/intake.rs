@@ -21,6 +21,8 @@ use crate::shared::Shared;
 use crate::tail::TakenKey;
 use crate::writer::{Batch, HotStatements, Scratch};
 use hookpost_store::codec::{encode_delivery, encode_header, trigger_number};
+use hookpost_store::rows::{open_answer, seal_answer};
+use hookpost_store::vault::Vault;
 
 #[async_trait]
 impl Intake for SqliteStore {
@@ -60,32 +62,61 @@ impl Intake for SqliteStore {
         .await
     }
 
+    async fn begin_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
+        let oldest = now - limits::IDEMPOTENCY_WINDOW;
+        self.shared
+            .write(move |context| -> Result<_, Failed<Unavailable>> {
+                let begun = context
+                    .connection
+                    .prepare_cached(
+                        "INSERT INTO kept_answer (key, at_ms, status, body) VALUES (?1, ?2, 0, x'')
+                         ON CONFLICT DO UPDATE SET at_ms = ?2, status = 0, body = x'' WHERE at_ms <= ?3",
+                    )?
+                    .execute(params![key.0, now.unix_ms() as i64, oldest.unix_ms() as i64])?;
+                let found = if begun == 1 { None } else { find_answer(context.connection, &context.shared.vault, key, oldest)? };
+                Ok(Written::new(found))
+            })
+            .await
+    }
+
+    async fn release_answer(&self, key: IdempotencyKey) -> Result<(), Unavailable> {
+        self.shared
+            .write(move |context| -> Result<_, Failed<Unavailable>> {
+                context.connection.prepare_cached("DELETE FROM kept_answer WHERE key = ?1 AND status = 0")?.execute([key.0])?;
+                Ok(Written::new(()))
+            })
+            .await
+    }
+
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
         let oldest = now - limits::IDEMPOTENCY_WINDOW;
-        self.read(move |connection, _| {
-            Ok(connection
-                .prepare_cached("SELECT status, body FROM kept_answer WHERE key = ?1 AND at_ms > ?2")?
-                .query_row(params![key.0, oldest.unix_ms() as i64], |row| Ok(KeptAnswer { status: row.get(0)?, body: row.get(1)? }))
-                .optional()?)
-        })
-        .await
+        self.read(move |connection, shared| find_answer(connection, &shared.vault, key, oldest)).await
     }
 
     async fn keep_answer(&self, key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable> {
         let oldest = now - limits::IDEMPOTENCY_WINDOW;
         self.shared
             .write(move |context| -> Result<_, Failed<Unavailable>> {
+                let body = seal_answer(&context.shared.vault, key, &answer.body);
                 context
                     .connection
                     .prepare_cached(
                         "INSERT INTO kept_answer (key, at_ms, status, body) VALUES (?1, ?2, ?3, ?4)
-                         ON CONFLICT DO UPDATE SET at_ms = ?2, status = ?3, body = ?4 WHERE at_ms <= ?5",
+                         ON CONFLICT DO UPDATE SET at_ms = ?2, status = ?3, body = ?4 WHERE at_ms <= ?5 OR status = 0",
                     )?
-                    .execute(params![key.0, now.unix_ms() as i64, answer.status, answer.body, oldest.unix_ms() as i64])?;
+                    .execute(params![key.0, now.unix_ms() as i64, answer.status, body, oldest.unix_ms() as i64])?;
                 Ok(Written::new(()))
             })
             .await
     }
+}
+
+fn find_answer(connection: &Connection, vault: &Vault, key: IdempotencyKey, oldest: Timestamp) -> Result<Option<KeptAnswer>, StoreError> {
+    let found: Option<(u16, Vec<u8>)> = connection
+        .prepare_cached("SELECT status, body FROM kept_answer WHERE key = ?1 AND at_ms > ?2")?
+        .query_row(params![key.0, oldest.unix_ms() as i64], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    found.map(|(status, sealed)| Ok(KeptAnswer { status, body: open_answer(vault, key, &sealed)? })).transpose()
 }
 
 /// Writes one accepted message, or decides why not; an error means that nothing can be written at all.

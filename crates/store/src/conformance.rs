@@ -67,6 +67,7 @@ macro_rules! conformance_tests {
                 what_was_refused_leaves_no_trace
                 unknown_applications_are_refused
                 the_first_answer_kept_stays
+                who_began_is_known
                 later_messages_wait_for_their_time
                 whoever_comes_after_a_backlog_joins_it
                 a_full_channel_leaves_a_backlog

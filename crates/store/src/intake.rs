@@ -35,10 +35,19 @@ pub trait Intake: Send + Sync + std::fmt::Debug {
         Ok(vec![false; keys.len()])
     }
 
-    /// The answer that was kept for a `POST` other than creating a message.
+    /// Puts a mark on disk that a `POST` other than creating a message is about to run, unless something stands under its key within the idempotency
+    /// window: then that is returned, and nothing is changed. Of several who begin at the same moment, on whatever node, one gets `None`.
+    ///
+    /// Whoever finds a mark ([`KeptAnswer::is_begun`]) knows that the first may have done its work, and must not do it again.
+    async fn begin_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable>;
+
+    /// Takes the mark away: nothing was done.
+    async fn release_answer(&self, key: IdempotencyKey) -> Result<(), Unavailable>;
+
+    /// The answer, or mark, that stands under a key.
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable>;
 
-    /// Keeps an answer for the idempotency window. The first one kept under a key stays.
+    /// Keeps an answer for the idempotency window, in the place of the mark. The first one kept under a key stays.
     async fn keep_answer(&self, key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable>;
 }
 
@@ -150,4 +159,13 @@ pub enum AcceptError {
 pub struct KeptAnswer {
     pub status: u16,
     pub body: Vec<u8>,
+}
+
+impl KeptAnswer {
+    /// What stands there until the answer does. No answer has this status.
+    pub const BEGUN: Self = Self { status: 0, body: Vec::new() };
+
+    pub fn is_begun(&self) -> bool {
+        self.status == Self::BEGUN.status
+    }
 }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::IdempotencyKey;
 use crate::codec::Unreadable;
 use crate::documents::Shelf;
 use crate::vault::{Vault, WrongMasterKey};
@@ -72,6 +73,19 @@ pub fn seal_document(vault: &Vault, shelf: &Shelf, id: RowId, data: &[u8]) -> Ve
 
 pub fn open_document(vault: &Vault, shelf: &Shelf, id: RowId, sealed: &[u8]) -> Result<Vec<u8>, RowError> {
     Ok(vault.open(&document_context(shelf, id), sealed)?)
+}
+
+/// The body of a kept answer, which may show a key or a token for the only time.
+pub fn seal_answer(vault: &Vault, key: IdempotencyKey, body: &[u8]) -> Vec<u8> {
+    if body.is_empty() { Vec::new() } else { vault.seal(&answer_context(key), body) }
+}
+
+pub fn open_answer(vault: &Vault, key: IdempotencyKey, sealed: &[u8]) -> Result<Vec<u8>, RowError> {
+    if sealed.is_empty() { Ok(Vec::new()) } else { Ok(vault.open(&answer_context(key), sealed)?) }
+}
+
+fn answer_context(key: IdempotencyKey) -> Vec<u8> {
+    [b"answer:".as_slice(), &key.0].concat()
 }
 
 /// By which a source is found: what stands in the table opens no door.

@@ -54,7 +54,7 @@ pub(crate) struct ReplayReceiptsOut {
     /// Of so many nothing is left that could be replayed: the body was not kept.
     skipped: u64,
     /// Give it with the next call, which goes on there. `null`: this was the last.
-    #[schemars(required)]
+    #[schemars(schema_with = "crate::page::text_or_null")]
     iterator: Option<String>,
     /// There is nothing more.
     done: bool,

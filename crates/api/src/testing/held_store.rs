@@ -57,6 +57,14 @@ impl Intake for HeldStore {
         self.inner.receive(received, now).await
     }
 
+    async fn begin_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
+        self.inner.begin_answer(key, now).await
+    }
+
+    async fn release_answer(&self, key: IdempotencyKey) -> Result<(), Unavailable> {
+        self.inner.release_answer(key).await
+    }
+
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
         self.inner.kept_answer(key, now).await
     }

@@ -110,3 +110,21 @@ async fn what_has_begun_is_finished_when_its_client_goes_away() {
     assert_eq!(post(&server, &server.token, "/app", "key", json!({ "name": "y" })).await.json()["name"], json!("x"));
     assert_eq!(count(&server, "/app").await, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crash_cut_off_is_not_done_again() {
+    let server = TestServer::start();
+    let token = server.token.clone();
+    let key = crate::idempotency::key_of(&headers(&token, "key"), "/api/v1/app").unwrap().unwrap();
+    // As the server leaves it that ends after the mark.
+    assert_eq!(server.api.store.begin_answer(key, server.api.now()).await.unwrap(), None);
+    let again = post(&server, &token, "/app", "key", json!({ "name": "x" })).await;
+    assert_eq!(again.summary(), "409 conflict");
+    assert_eq!(count(&server, "/app").await, 0);
+    assert_eq!(post(&server, &token, "/app", "other", json!({ "name": "x" })).await.status, 201);
+}
+
+fn headers(token: &str, key: &str) -> http::HeaderMap {
+    let pairs = [("authorization", format!("Bearer {token}")), ("idempotency-key", key.to_owned())];
+    pairs.into_iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
+}

@@ -158,6 +158,8 @@ macro_rules! delegate {
 delegate! { Intake {
     async fn accept(message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError>;
     async fn known_once(keys: &[Once], now: Timestamp) -> Result<Vec<bool>, Unavailable>;
+    async fn begin_answer(key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable>;
+    async fn release_answer(key: IdempotencyKey) -> Result<(), Unavailable>;
     async fn kept_answer(key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable>;
     async fn keep_answer(key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable>;
 }

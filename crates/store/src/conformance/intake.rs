@@ -260,3 +260,28 @@ pub async fn ids_grow_whatever_the_clock_does(harness: &mut dyn Harness) {
         harness.reopen().await;
     }
 }
+
+pub async fn who_began_is_known(harness: &mut dyn Harness) {
+    let (key, other) = (key(7).unwrap(), key(8).unwrap());
+    let answer = KeptAnswer { status: 201, body: b"made".to_vec() };
+    let store = harness.store();
+    let (first, second) = tokio::join!(store.begin_answer(key, NOW), store.begin_answer(key, NOW));
+    let begun = Some(KeptAnswer::BEGUN);
+    assert!([(None, begun.clone()), (begun.clone(), None)].contains(&(first.unwrap(), second.unwrap())));
+    harness.reopen().await;
+    let store = harness.store();
+    assert_eq!(store.begin_answer(key, at(1)).await.unwrap(), begun, "a crash does not take the mark away");
+    store.keep_answer(key, answer.clone(), at(2)).await.unwrap();
+    assert_eq!(store.begin_answer(key, at(3)).await.unwrap(), Some(answer.clone()));
+    // What was kept is not released.
+    store.release_answer(key).await.unwrap();
+    assert_eq!(store.kept_answer(key, at(3)).await.unwrap(), Some(answer));
+    // What was released, and what is past its window, can be begun again.
+    assert_eq!(store.begin_answer(other, NOW).await.unwrap(), None);
+    store.release_answer(other).await.unwrap();
+    for moment in [at(1), at(2) + limits::IDEMPOTENCY_WINDOW, at(3) + limits::IDEMPOTENCY_WINDOW * 2] {
+        assert_eq!(store.begin_answer(other, moment).await.unwrap(), None);
+    }
+    let past = at(4) + limits::IDEMPOTENCY_WINDOW;
+    assert_eq!(store.begin_answer(key, past).await.unwrap(), None, "an answer past its window is none");
+}

@@ -60,13 +60,30 @@ impl Intake for MemoryStore {
         Ok(keys.iter().map(|once| state.once.get(&once.key).is_some_and(|made| made.answers(*once, now))).collect())
     }
 
+    async fn begin_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
+        let mut state = self.state.lock();
+        let found = known(state.answers.get(&key), now).map(|(answer, _)| answer.clone());
+        if found.is_none() {
+            state.answers.insert(key, (KeptAnswer::BEGUN, now));
+        }
+        Ok(found)
+    }
+
+    async fn release_answer(&self, key: IdempotencyKey) -> Result<(), Unavailable> {
+        let mut state = self.state.lock();
+        if state.answers.get(&key).is_some_and(|(answer, _)| answer.is_begun()) {
+            state.answers.remove(&key);
+        }
+        Ok(())
+    }
+
     async fn kept_answer(&self, key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable> {
         Ok(known(self.state.lock().answers.get(&key), now).map(|(answer, _)| answer.clone()))
     }
 
     async fn keep_answer(&self, key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable> {
         let mut state = self.state.lock();
-        if known(state.answers.get(&key), now).is_none() {
+        if known(state.answers.get(&key), now).is_none_or(|(known, _)| known.is_begun()) {
             state.answers.insert(key, (answer, now));
         }
         Ok(())
