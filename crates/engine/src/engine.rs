@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookpost_domain::{ApplicationId, Clock, EndpointId, Entropy, RetrySchedule, limits};
-use hookpost_store::SharedStore;
+use hookpost_domain::{ApplicationId, Clock, EndpointId, Entropy, RetrySchedule, SinkId, limits};
 use hookpost_store::queue::{LeasedDelivery, News, NewsReceiver, ReadyReceiver};
+use hookpost_store::{SharedStore, Unavailable};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::budget::Shared;
 use crate::lanes::{LaneCell, Lanes};
+use crate::listeners::{Listener, Listeners};
 use crate::metrics::EngineMetrics;
 use crate::operational::{EVENTS_WAITING_MAX, Waiting};
 use crate::recorder::Recorder;
@@ -24,6 +25,9 @@ use crate::transport::Transport;
 
 const RESTORE_RETRY: Duration = Duration::from_millis(500);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(5);
+
+/// Who waits for messages of an application; see [`Listener`].
+pub type Arrival = Listener<ApplicationId>;
 
 #[derive(Debug)]
 pub struct Engine {
@@ -43,6 +47,10 @@ pub struct Engine {
     events_waiting: Mutex<Option<mpsc::Receiver<Waiting>>>,
     pub(crate) tasks_changed: Notify,
     pub(crate) sources_changed: Notify,
+    pub(crate) sinks_changed: Notify,
+    pub(crate) arrivals: Arc<Listeners<ApplicationId>>,
+    /// How far a sink came was changed by somebody else than the sink.
+    pub(crate) sinks_moved: Arc<Listeners<SinkId>>,
 
     /// Workers, claims and other short work on behalf of lanes.
     pub(crate) tracker: TaskTracker,
@@ -78,6 +86,9 @@ impl Engine {
             events_waiting: Mutex::new(Some(events_waiting)),
             tasks_changed: Notify::new(),
             sources_changed: Notify::new(),
+            sinks_changed: Notify::new(),
+            arrivals: Arc::default(),
+            sinks_moved: Arc::default(),
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             attempts_end: CancellationToken::new(),
@@ -85,7 +96,7 @@ impl Engine {
         })
     }
 
-    /// Takes up what the store has, serves what becomes ready, and runs background tasks, pull sources and retention, until `shutdown`; then stops claiming, gives attempts
+    /// Takes up what the store has, serves what becomes ready, and runs background tasks, pull sources, sinks and retention, until `shutdown`; then stops claiming, gives attempts
     /// in flight the grace period, records them and releases the rest. `news`: of other nodes, where the store is shared. To be called once.
     pub async fn run(self: Arc<Self>, mut ready: ReadyReceiver, mut news: Option<NewsReceiver>, shutdown: CancellationToken) {
         let mut services = JoinSet::new();
@@ -97,6 +108,7 @@ impl Engine {
         services.spawn(Arc::clone(&self).serve_retention());
         services.spawn(Arc::clone(&self).serve_tasks());
         services.spawn(Arc::clone(&self).serve_pull());
+        services.spawn(Arc::clone(&self).serve_sinks(news.is_some()));
         let mut recorder = JoinSet::new();
         recorder.spawn(Arc::clone(&self).serve_recorder());
 
@@ -136,6 +148,34 @@ impl Engine {
     /// A background task was created, or asked to stop.
     pub fn wake_tasks(&self) {
         self.tasks_changed.notify_one();
+    }
+
+    /// A message was accepted there, on this node.
+    pub fn arrived(&self, application: ApplicationId) {
+        self.arrivals.tell(application);
+    }
+
+    /// For whoever waits for messages of an application: to be asked for before its feed is looked at.
+    pub fn arrival(&self, application: ApplicationId) -> Arrival {
+        Listeners::listen(&self.arrivals, application)
+    }
+
+    /// A sink was made, changed or deleted here. (What other nodes do is noticed by the version of the catalogue.)
+    pub fn wake_sinks(&self) {
+        self.sinks_changed.notify_one();
+    }
+
+    /// How far a sink came was changed here: skipped, or set back. (What other nodes do is noticed soon.)
+    pub fn wake_sink(&self, sink: SinkId) {
+        self.sinks_moved.tell(sink);
+    }
+
+    /// Tries a sink now that waits for a retry, whichever node serves it.
+    pub async fn force_sink(&self, sink: SinkId) -> Result<(), Unavailable> {
+        let now = self.clock.now();
+        self.store.advance_sink(sink, "", move |progress| progress.force(now), Vec::new()).await?;
+        self.wake_sink(sink);
+        Ok(())
     }
 
     pub fn lane_status(&self, endpoint: EndpointId) -> LaneStatus {

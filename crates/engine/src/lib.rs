@@ -25,14 +25,17 @@ mod disable;
 mod engine;
 mod lane;
 mod lanes;
+mod listeners;
 mod operational;
 mod recorder;
 mod retention;
+mod sinks;
 mod target;
 mod tasks;
 mod timer;
 
-pub use engine::Engine;
+pub use engine::{Arrival, Engine};
+pub use listeners::Listener;
 pub use metrics::EngineMetrics;
 pub use settings::EngineSettings;
 pub use status::LaneStatus;
