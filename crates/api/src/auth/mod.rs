@@ -8,6 +8,7 @@ pub(crate) mod key;
 pub(crate) mod last_use;
 pub(crate) mod portal;
 mod streams;
+pub(crate) mod ticket;
 pub(crate) mod token;
 
 use std::sync::Arc;
