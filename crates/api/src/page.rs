@@ -1,8 +1,8 @@
 //! Pages of a list, the way clients page: `iterator` is the id of the last item, `-` and the id of the first pages backwards.
 
-use hookpost_domain::Invalid;
 use hookpost_domain::id::{Id, Kind, PublicIds};
 use hookpost_domain::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+use hookpost_domain::{Invalid, RowId};
 use hookpost_store::{Cursor, Order, PageRequest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,15 @@ pub(crate) fn request_by_name<N>(
     });
     wrong.nothing()?;
     Ok(PageRequest { limit, order: Order::Ascending, cursor })
+}
+
+/// For things that are kept as documents, whose ids the store does not tell apart by kind.
+pub(crate) fn of_rows<K: Kind>(page: PageRequest<Id<K>>) -> PageRequest<RowId> {
+    let cursor = page.cursor.map(|cursor| match cursor {
+        Cursor::After(id) => Cursor::After(id.row()),
+        Cursor::Before(id) => Cursor::Before(id.row()),
+    });
+    PageRequest { limit: page.limit, order: page.order, cursor }
 }
 
 fn parse_limit(wrong: &mut Wrong, limit: Option<u64>) -> usize {

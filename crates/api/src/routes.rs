@@ -18,7 +18,9 @@ use crate::extract::json_response;
 use crate::ingest;
 use crate::problem::Problem;
 use crate::state::Api;
-use crate::v1::{api_key, application, attempt, authentication, background_task, endpoint, event_type, health, message, why};
+use crate::v1::{
+    api_key, api_token, application, attempt, authentication, background_task, endpoint, event_type, health, integration, message, why,
+};
 use crate::{docs_page, metrics, openapi};
 
 use Method::{Delete, Get, Patch, Post, Put};
@@ -90,6 +92,15 @@ fn table(target: Target) -> Table {
         .row(Post,   "/auth/app-portal-access/{app_id}", "v1.authentication.app-portal-access", "Make a portal link for an application",        authentication::app_portal_access)
         .row(Post,   "/auth/app/{app_id}/expire-all",    "v1.authentication.expire-all",        "End the portal sessions of an application",    authentication::expire_all)
         .row(Post,   "/auth/logout",                     "v1.authentication.logout",            "End the portal session of the calling token",  authentication::logout)
+        .row(Post,   "/auth/one-time-token",             "v1.authentication.exchange-one-time-token", "Exchange the one-time token of a portal link, once", authentication::one_time::exchange)
+        .row(Post,   "/auth/app/{app_id}/create-message-token", "v1.authentication.create-message-token", "Create a token that creates messages of one application, and does nothing else", authentication::message_token::create)
+        .row(Get,    "/auth/app/{app_id}/poller/{endpoint_id}/token",        "v1.authentication.get-poller-token",    "Get the token of a poller", authentication::poller::get)
+        .row(Post,   "/auth/app/{app_id}/poller/{endpoint_id}/token/rotate", "v1.authentication.rotate-poller-token", "Replace the token of a poller; the old one is good for a while", authentication::poller::rotate)
+        .row(Post,   "/auth/stream-portal-access/{stream_id}",               "v1.authentication.stream-portal-access", "Make a portal link for a stream", authentication::stream::portal_access)
+        .row(Post,   "/auth/stream-logout",                                  "v1.authentication.stream-logout",        "End the portal session of the calling token", authentication::stream::logout)
+        .row(Post,   "/auth/stream/{stream_id}/expire-all",                  "v1.authentication.stream-expire-all",    "End the portal sessions of a stream", authentication::stream::expire_all)
+        .row(Get,    "/auth/stream/{stream_id}/sink/{sink_id}/poller/token",        "v1.authentication.get-stream-poller-token",    "Get the token of a poller of a stream", authentication::poller::get_of_stream)
+        .row(Post,   "/auth/stream/{stream_id}/sink/{sink_id}/poller/token/rotate", "v1.authentication.rotate-stream-poller-token", "Replace the token of a poller of a stream; the old one is good for a while", authentication::poller::rotate_of_stream)
         .row(Get,    "/auth/whoami",                     "v1.authentication.whoami",            "Say whom the token belongs to",                authentication::whoami)
         .alias(Post, "/auth/dashboard-access/{app_id}", authentication::app_portal_access)
 
@@ -102,6 +113,34 @@ fn table(target: Target) -> Table {
         .row(Get,    "/api-key",          "v1.api-key.list",   "List the API keys",                       api_key::list)
         .row(Post,   "/api-key",          "v1.api-key.create", "Create an API key; it is shown only here", api_key::create)
         .row(Delete, "/api-key/{key_id}", "v1.api-key.revoke", "Revoke an API key",                       api_key::revoke)
+
+        .about("Management", "Your organization itself: its tokens and its settings.")
+        .row(Get,    "/management/authentication/{env_id}/api-token",                 "v1.management.authentication.list-api-tokens",  "List the API tokens",                        api_token::list)
+        .row(Post,   "/management/authentication/{env_id}/api-token",                 "v1.management.authentication.create-api-token", "Create an API token; it is shown only here", api_token::create)
+        .row(Get,    "/management/authentication/{env_id}/api-token/{key_id}",        "v1.management.authentication.get-api-token",    "Get an API token, without the token itself", api_token::get)
+        .row(Put,    "/management/authentication/{env_id}/api-token/{key_id}",        "v1.management.authentication.update-api-token", "Rename an API token",                        api_token::update)
+        .row(Patch,  "/management/authentication/{env_id}/api-token/{key_id}",        "v1.management.authentication.patch-api-token",  "Change name or scopes of an API token",      api_token::patch)
+        .row(Post,   "/management/authentication/{env_id}/api-token/{key_id}/expire", "v1.management.authentication.expire-api-token", "End an API token, now or after a while",     api_token::expire)
+
+        .about("Operational Webhook", "Where you hear of your own endpoints and messages.")
+        .row(Get,    "/operational-webhook/endpoint",                             "v1.operational-webhook.endpoint.list",          "List the endpoints of operational webhooks",   endpoint::operational::list)
+        .row(Post,   "/operational-webhook/endpoint",                             "v1.operational-webhook.endpoint.create",        "Create an endpoint of operational webhooks",   endpoint::operational::create)
+        .row(Get,    "/operational-webhook/endpoint/{endpoint_id}",               "v1.operational-webhook.endpoint.get",           "Get an endpoint of operational webhooks",      endpoint::operational::get)
+        .row(Put,    "/operational-webhook/endpoint/{endpoint_id}",               "v1.operational-webhook.endpoint.upsert",        "Replace an endpoint of operational webhooks, or create it", endpoint::operational::upsert)
+        .row(Delete, "/operational-webhook/endpoint/{endpoint_id}",               "v1.operational-webhook.endpoint.delete",        "Delete an endpoint of operational webhooks",   endpoint::operational::delete)
+        .row(Get,    "/operational-webhook/endpoint/{endpoint_id}/headers",       "v1.operational-webhook.endpoint.get-headers",   "Get the headers that an endpoint of operational webhooks adds", endpoint::operational::get_headers)
+        .row(Put,    "/operational-webhook/endpoint/{endpoint_id}/headers",       "v1.operational-webhook.endpoint.set-headers",   "Replace the headers that an endpoint of operational webhooks adds", endpoint::operational::set_headers)
+        .row(Get,    "/operational-webhook/endpoint/{endpoint_id}/secret",        "v1.operational-webhook.endpoint.get-secret",    "Get the key that receivers of operational webhooks verify with", endpoint::operational::get_secret)
+        .row(Post,   "/operational-webhook/endpoint/{endpoint_id}/secret/rotate", "v1.operational-webhook.endpoint.rotate-secret", "Replace the signing secret; the old one signs along for a while", endpoint::operational::rotate_secret)
+
+        .about("Integration", "A third party that acts for one application, with a key of its own.")
+        .row(Get,    "/app/{app_id}/integration",                       "v1.integration.list",       "List the integrations of an application",        integration::list)
+        .row(Post,   "/app/{app_id}/integration",                       "v1.integration.create",     "Create an integration",                          integration::create)
+        .row(Get,    "/app/{app_id}/integration/{integ_id}",            "v1.integration.get",        "Get an integration",                             integration::get)
+        .row(Put,    "/app/{app_id}/integration/{integ_id}",            "v1.integration.update",     "Replace an integration",                         integration::update)
+        .row(Delete, "/app/{app_id}/integration/{integ_id}",            "v1.integration.delete",     "Delete an integration; its key ends with it",    integration::delete)
+        .row(Get,    "/app/{app_id}/integration/{integ_id}/key",        "v1.integration.get-key",    "Get the key of an integration",                  integration::get_key)
+        .row(Post,   "/app/{app_id}/integration/{integ_id}/key/rotate", "v1.integration.rotate-key", "Replace the key of an integration; the old one ends at once", integration::rotate_key)
 
         .about("Health", "Is it alive? Needs no token.")
         .row(Get,    "/health",        "v1.health.get",    "The process answers and reaches its store", health::get)

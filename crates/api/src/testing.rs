@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use hookpost_domain::receipt::{ReceiptTiming, ReceivedBody, ReceivedRequest, Rejection, Verdict};
-use hookpost_domain::{Clock, Entropy, EventType, EventTypeName, OrgId, PublicIds, RetrySchedule, Timestamp};
+use hookpost_domain::{ApplicationId, Clock, Entropy, EventType, EventTypeName, OrgId, PublicIds, RetrySchedule, Timestamp};
 use hookpost_engine::metrics::EngineMetrics;
 use hookpost_engine::{Answer as Received, Engine, EngineSettings, OutgoingRequest, Transport, TransportError};
 use hookpost_store::SharedStore;
@@ -167,7 +167,7 @@ impl TestServer {
     pub(crate) fn portal_token(&self, app: &str, change: impl FnOnce(&mut NewSession)) -> String {
         let mut session = NewSession::default();
         change(&mut session);
-        let id = self.api.store.public_ids().decode(app).expect("is the id of an application");
+        let id: ApplicationId = self.api.store.public_ids().decode(app).expect("is the id of an application");
         portal::issue(&self.api, &OrgId::parse(OrgId::DEFAULT).unwrap(), id, session)
     }
 

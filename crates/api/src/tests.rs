@@ -1,5 +1,6 @@
 //! What holds for the whole API; what holds for one resource is tested beside it.
 
+mod access;
 mod applications;
 mod bad_input;
 mod catalogue;
@@ -9,4 +10,5 @@ mod idempotency;
 mod keys_and_tokens;
 mod portal_sessions;
 mod tenancy;
+mod things;
 mod wire;

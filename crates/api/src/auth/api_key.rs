@@ -22,7 +22,7 @@ pub struct NewApiKey {
 
 /// Makes a key: its text, which nobody sees again, and the row to keep.
 pub fn new_api_key(new: NewApiKey, id: RowId, entropy: &dyn Entropy, now: Timestamp) -> (String, ApiKey) {
-    let text = random_text(entropy);
+    let text = random_text(PREFIX, entropy);
     let key = ApiKey {
         id: Id::from_row(id),
         org: new.org,
@@ -42,15 +42,16 @@ pub(crate) fn hash(token: &str) -> [u8; 32] {
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-fn random_text(entropy: &dyn Entropy) -> String {
-    let mut text = String::with_capacity(PREFIX.len() + RANDOM_CHARS);
-    text.push_str(PREFIX);
+/// What nobody guesses.
+pub(crate) fn random_text(prefix: &str, entropy: &dyn Entropy) -> String {
+    let mut text = String::with_capacity(prefix.len() + RANDOM_CHARS);
+    text.push_str(prefix);
     let mut bytes = [0; 64];
-    while text.len() < PREFIX.len() + RANDOM_CHARS {
+    while text.len() < prefix.len() + RANDOM_CHARS {
         entropy.fill(&mut bytes);
         // Bytes from 248 on are thrown away, so that all characters are equally likely.
         let usable = bytes.iter().filter(|byte| **byte < 248).map(|byte| char::from(BASE62[usize::from(*byte) % 62]));
-        text.extend(usable.take(PREFIX.len() + RANDOM_CHARS - text.len()));
+        text.extend(usable.take(prefix.len() + RANDOM_CHARS - text.len()));
     }
     text
 }

@@ -1,11 +1,12 @@
-//! Tokens for one application: what the tenant's customers enter the portal with.
+//! Tokens for one application or one stream: what the tenant's customers enter the portal with.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hookpost_domain::OrgId;
 use hookpost_domain::access::Capability;
-use hookpost_domain::{ApplicationId, OrgId};
+use hookpost_domain::id::{Id, Kind};
 
 use crate::auth::token::{Claims, sign};
 use crate::state::Api;
@@ -23,7 +24,8 @@ pub(crate) struct NewSession {
     pub(crate) capabilities: Option<Vec<Capability>>,
 }
 
-pub(crate) fn issue(api: &Api, org: &OrgId, application: ApplicationId, session: NewSession) -> String {
+/// Of an application or a stream.
+pub(crate) fn issue<K: Kind>(api: &Api, org: &OrgId, subject: Id<K>, session: NewSession) -> String {
     let now = api.now();
     let mut token_id = [0; 16];
     api.entropy.fill(&mut token_id);
@@ -34,7 +36,7 @@ pub(crate) fn issue(api: &Api, org: &OrgId, application: ApplicationId, session:
         session_id: session.session_id,
         read_only: session.read_only,
         capabilities: session.capabilities,
-        ..Claims::new(&api.public(application), now, now + session.life.unwrap_or(LIFE_DEFAULT))
+        ..Claims::new(&api.public(subject), now, now + session.life.unwrap_or(LIFE_DEFAULT))
     };
     sign(&api.settings.token_secret, &claims)
 }

@@ -22,6 +22,9 @@ async fn what_belongs_to_one_is_not_there_for_another() {
         server.call("POST", &format!("/ingest/api/v1/source/{source}/endpoint"), json!({ "url": "https://example.com" })).await.id();
     let receipt = server.receipt(&source, "rejected").await;
 
+    let integration = server.call("POST", "/app/acme/integration", json!({ "name": "Zap" })).await.id();
+    let stream = server.api.public(super::things::stream(&server, "orders").await);
+
     // Every path of the description, with what exists for the other.
     let document: Value = serde_json::from_str(&crate::openapi_document()).unwrap();
     let other = server.token_of(OTHER_ORG);
@@ -35,6 +38,10 @@ async fn what_belongs_to_one_is_not_there_for_another() {
             .replace("{msg_id}", &message)
             .replace("{attempt_id}", &attempt)
             .replace("{event_type_name}", "a.b")
+            .replace("{integ_id}", &integration)
+            .replace("{stream_id}", &stream)
+            .replace("{sink_id}", "p")
+            .replace("{env_id}", hookpost_domain::OrgId::DEFAULT)
             .replace("{key_id}", &key)
             .replace("{task_id}", &task);
         let filled = filled.strip_prefix("/api/v1").unwrap_or(&filled);

@@ -4,17 +4,19 @@ use axum::extract::State;
 use hookpost_domain::access::KeyReach;
 use hookpost_domain::id::ApiKeyKind;
 use hookpost_domain::limits::NAME_CHARS_MAX;
-use hookpost_domain::{ApiKey, Invalid, Scope, Timestamp};
+use hookpost_domain::{ApiKey, ApiKeyId, Invalid, Scope, Timestamp};
 use hookpost_store::Order;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::api_key::{NewApiKey, new_api_key};
+use crate::auth::last_use::last_use_of;
 use crate::auth::{Caller, Right};
 use crate::extract::{Body, Created, Json, NoContent, Path, Query};
 use crate::page::{self, Page};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
+use crate::v1::api_token::is_of_people;
 use crate::v1::{self, Time};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -59,6 +61,8 @@ pub(crate) struct ApiKeyOut {
     hint: String,
     expires_at: Option<Time>,
     created_at: Time,
+    /// To the minute.
+    last_used_at: Option<Time>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -84,8 +88,14 @@ pub(crate) async fn list(State(api): State<Api>, caller: Caller, Query(query): Q
     let page = page::request::<ApiKeyKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), Order::Ascending)?;
     let Some(page) = page else { return Ok(Json(Page::empty())) };
     let listed = api.store.api_keys(Some(org), page).await?;
-    let items = listed.items.iter().map(|key| (api.public(key.id), ApiKeyOut::new(&api, key)));
-    Ok(Json(Page::new(items, listed.done)))
+    // The page was cut before those of integrations and pollers are left out, so its ends are those of what the store gave.
+    let id_of = |key: Option<&ApiKey>| key.map(|key| api.public(key.id));
+    let (first, last) = (id_of(listed.items.first()), id_of(listed.items.last()));
+    let mut data = Vec::new();
+    for key in listed.items.iter().filter(|key| is_of_people(key)) {
+        data.push(ApiKeyOut::new(&api, key, last_use_of(&api, key.id).await?));
+    }
+    Ok(Json(Page { data, iterator: last, prev_iterator: first.map(|first| format!("-{first}")), done: listed.done }))
 }
 
 pub(crate) async fn create(State(api): State<Api>, caller: Caller, Body(input): Body<ApiKeyIn>) -> Result<Created<NewApiKeyOut>, Problem> {
@@ -94,14 +104,15 @@ pub(crate) async fn create(State(api): State<Api>, caller: Caller, Body(input): 
     let (name, scopes, expires_at) = input.parse(now)?;
     let new = NewApiKey { org: org.clone(), name, scopes, reach: KeyReach::Organization, expires_at };
     let (text, key) = new_api_key(new, api.store.new_row_id(now), &*api.entropy, now);
-    let out = NewApiKeyOut { key: text, rest: ApiKeyOut::new(&api, &key) };
+    let out = NewApiKeyOut { key: text, rest: ApiKeyOut::new(&api, &key, None) };
     api.store.create_api_key(key).await?;
     Ok(Created(out))
 }
 
 pub(crate) async fn revoke(State(api): State<Api>, caller: Caller, Path(path): Path<ApiKeyPath>) -> Result<NoContent, Problem> {
     let org = caller.org(Right::Admin)?;
-    let id = api.store.public_ids().decode(&path.key_id).ok_or(Problem::NOT_FOUND)?;
+    let id: ApiKeyId = api.store.public_ids().decode(&path.key_id).ok_or(Problem::NOT_FOUND)?;
+    api.store.api_key(org, id).await?.filter(is_of_people).ok_or(Problem::NOT_FOUND)?;
     api.store.delete_api_key(Some(org), id).await?;
     Ok(NoContent)
 }
@@ -126,7 +137,7 @@ impl ApiKeyIn {
 }
 
 impl ApiKeyOut {
-    fn new(api: &Api, key: &ApiKey) -> Self {
+    fn new(api: &Api, key: &ApiKey, last_used_at: Option<Timestamp>) -> Self {
         Self {
             id: api.public(key.id),
             name: key.name.clone(),
@@ -134,6 +145,7 @@ impl ApiKeyOut {
             hint: key.hint.clone(),
             expires_at: key.expires_at.map(Time),
             created_at: Time(key.created_at),
+            last_used_at: last_used_at.map(Time),
         }
     }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod example;
 mod fields;
 pub(crate) mod headers;
+pub(crate) mod operational;
 pub(crate) mod replay;
 pub(crate) mod secret;
 pub(crate) mod stats;
@@ -47,7 +48,7 @@ pub(crate) struct EndpointPath {
     pub(crate) endpoint_id: String,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndpointIn {
     /// Where messages are sent to.

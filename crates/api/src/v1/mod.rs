@@ -36,6 +36,7 @@
 //!   (`idempotency::key_of`), and logs at debug. All other POSTs get idempotency, and a log event, in `front.rs`.
 
 pub(crate) mod api_key;
+pub(crate) mod api_token;
 pub(crate) mod application;
 pub(crate) mod attempt;
 pub(crate) mod authentication;
@@ -43,6 +44,7 @@ pub(crate) mod background_task;
 pub(crate) mod endpoint;
 pub(crate) mod event_type;
 pub(crate) mod health;
+pub(crate) mod integration;
 pub(crate) mod message;
 pub(crate) mod retry;
 pub(crate) mod why;
