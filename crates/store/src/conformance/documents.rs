@@ -1,6 +1,7 @@
 //! Documents: on their shelf, by id and by name, and gone with what owns them.
 
-use hookpost_domain::{ApplicationId, Integration, IntegrationId, Invalid, RowId};
+use hookpost_domain::access::{KeyText, ShownKey};
+use hookpost_domain::{ApiKeyId, ApplicationId, Integration, IntegrationId, Invalid, RowId};
 use tokio::task::JoinSet;
 
 use super::Harness;
@@ -291,7 +292,8 @@ pub async fn typed_documents_come_back(harness: &mut dyn Harness) {
     let (org, owner) = (org('a'), application.row());
     let id = IntegrationId::from_row(store.new_row_id(NOW));
     let feature_flags = vec!["beta".to_owned()];
-    let made = Integration { id, org: org.clone(), application, name: "Zap".into(), feature_flags, created_at: NOW, updated_at: NOW };
+    let key = ShownKey { id: ApiKeyId::from_row(store.new_row_id(NOW)), text: KeyText("hp_x".into()), created_at: NOW, expires_at: None };
+    let made = Integration { id, org: org.clone(), application, name: "Zap".into(), feature_flags, key, created_at: NOW, updated_at: NOW };
     store.create(&made).await.unwrap();
     let rename = |integration: &mut Integration| {
         integration.name = "Zapp".into();
