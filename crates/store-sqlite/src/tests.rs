@@ -9,6 +9,8 @@ mod harness;
 mod moving;
 mod open;
 mod runs;
+mod sealed;
+mod sums;
 
 use harness::{FlushingHarness, SqliteHarness};
 use hookpost_store::conformance::model;

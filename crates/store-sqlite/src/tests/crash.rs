@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use hookpost_domain::{DeliveryState, MessageId};
+use hookpost_domain::{DeliveryState, MessageId, Timestamp};
+use hookpost_store::SharedStore;
 use hookpost_store::conformance::Harness;
 use hookpost_store::conformance::fixture::*;
 
@@ -35,11 +36,18 @@ async fn a_copy_of_the_files_of_a_live_store_has_everything_acknowledged() {
         std::fs::copy(harness.directory.path().join(&name), copy.path().join(&name)).unwrap();
     }
     let (copied, _ready) = open(copy.path());
-    let copied: hookpost_store::SharedStore = copied;
+    let copied: SharedStore = copied;
     let first: BTreeSet<MessageId> = messages_of(&claim(&copied, scene.endpoints[0], at(5000)).await).into_iter().collect();
     assert_eq!(first, open_messages);
     let second: BTreeSet<MessageId> = messages_of(&claim(&copied, scene.endpoints[1], at(5000)).await).into_iter().collect();
     assert_eq!(second, all);
+    let usage = async |store: &SharedStore| store.usage(scene.application, Timestamp::ZERO, Timestamp::MAX).await.unwrap();
+    let counted = usage(&copied).await;
+    assert_eq!(counted, usage(harness.store()).await);
+    assert_eq!(
+        counted.iter().map(|one| (one.counts.messages, one.counts.deliveries, one.counts.success)).collect::<Vec<_>>(),
+        [(60, 120, 40)]
+    );
 }
 
 /// A first attempt that takes longer than many others does not hold the mark back for ever, and is found again all the same.

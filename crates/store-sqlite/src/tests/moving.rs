@@ -28,7 +28,7 @@ fn ends(source: &Path, target: &Path) -> (SqliteTransfer, SqliteTransfer) {
 }
 
 /// In as many processes as there are pieces: each moves one and is killed.
-async fn move_in_pieces(source: &Path, target: &Path) -> Moved {
+pub(super) async fn move_in_pieces(source: &Path, target: &Path) -> Moved {
     loop {
         let (mut source, mut target) = ends(source, target);
         let mut moving = Move::begin(&mut source, &mut target).await.expect("begun or gone on");

@@ -1,11 +1,14 @@
 //! Opening: what is refused, and how it is said.
 
-use hookpost_domain::Timestamp;
-use hookpost_store::Intake as _;
+use hookpost_domain::{RowId, Timestamp};
+use hookpost_store::conformance::Harness;
+use hookpost_store::conformance::fixture::{self, NOW};
+use hookpost_store::documents::{DocumentKind, DocumentRow, Shelf};
 use hookpost_store::intake::{IdempotencyKey, KeptAnswer};
+use hookpost_store::{FeedLimits, Intake as _, Named};
 use rusqlite::Connection;
 
-use super::harness::{open, open_with_key};
+use super::harness::{SqliteHarness, open, open_with_key};
 use crate::schema::{self, MIGRATIONS, SCHEMA_VERSION};
 use crate::{DATABASE_FILE, OpenError};
 
@@ -104,4 +107,42 @@ fn migrations_go_step_by_step() {
     assert_eq!(schema::schema_version(&connection).unwrap(), SCHEMA_VERSION + 2);
     let halves: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'half'", [], |row| row.get(0)).unwrap();
     assert_eq!(halves, 0);
+}
+
+/// A data directory of the third version: what it has is there, usage begins to be counted, and documents can be kept.
+#[tokio::test]
+async fn what_the_third_version_left_is_taken_up() {
+    let mut harness = SqliteHarness::open().await;
+    let scene = fixture::scene(harness.store(), 1).await;
+    let old = fixture::accept(harness.store(), scene.message(), NOW).await.id;
+    // Nothing of this version in the journal of the tail.
+    harness.sqlite().shared.limits.store_small();
+    for _ in 0..100 {
+        harness.in_writer(|_| Ok(())).await.unwrap();
+    }
+    harness.drop_store();
+    let connection = Connection::open(harness.directory.path().join(DATABASE_FILE)).unwrap();
+    connection.execute_batch("DROP TABLE document; DROP TABLE progress; DROP TABLE log_entry; DROP TABLE usage").unwrap();
+    connection.pragma_update(None, "user_version", 3).unwrap();
+    drop(connection);
+
+    harness.reopen().await;
+    let new = fixture::accept(harness.store(), scene.message(), NOW).await.id;
+    let document = DocumentRow {
+        shelf: Shelf { kind: DocumentKind::Stream, org: fixture::org('a'), owner: RowId::MIN },
+        id: harness.store().new_row_id(NOW),
+        name: None,
+        data: vec![1],
+        forget_at: None,
+    };
+    harness.store().create_document(document.clone()).await.unwrap();
+    for _ in 0..2 {
+        let store = harness.store();
+        let feed = store.feed(scene.application, None, FeedLimits { messages: 9, payload_bytes: 99 }).await.unwrap();
+        assert_eq!(feed.messages.iter().map(|message| message.id).collect::<Vec<_>>(), [old, new]);
+        let usage = store.usage(scene.application, Timestamp::ZERO, Timestamp::MAX).await.unwrap();
+        assert_eq!(usage.iter().map(|one| one.counts.messages).collect::<Vec<_>>(), [1]);
+        assert_eq!(store.document(&document.shelf, Named::Id(document.id)).await.unwrap().as_ref(), Some(&document));
+        harness.reopen().await;
+    }
 }

@@ -39,6 +39,11 @@ enum Operation {
     UpdateSource { source: usize, uid: Option<u8>, rotate: bool, refuse: bool },
     DeleteSource { source: usize },
     SetSourceState { source: usize, value: u8 },
+    CreateDocument { owner: usize, name: Option<u8>, ends_s: Option<u64> },
+    UpdateDocument { document: usize, name: Option<u8>, refuse: bool },
+    DeleteDocument { document: usize },
+    Advance { of: u8, value: Option<u8>, entries: u8 },
+    ForgetProgress { of: u8 },
 }
 
 /// How a lease ends.
@@ -128,6 +133,12 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (choice.clone(), uid(), any::<bool>(), any::<bool>())
             .prop_map(|(source, uid, rotate, refuse)| Operation::UpdateSource { source, uid, rotate, refuse }),
         1 => choice.clone().prop_map(|source| Operation::DeleteSource { source }),
-        1 => (choice, any::<u8>()).prop_map(|(source, value)| Operation::SetSourceState { source, value }),
+        1 => (choice.clone(), any::<u8>()).prop_map(|(source, value)| Operation::SetSourceState { source, value }),
+        4 => (choice.clone(), uid(), prop::option::weighted(0.2, 0_u64..200))
+            .prop_map(|(owner, name, ends_s)| Operation::CreateDocument { owner, name, ends_s }),
+        2 => (choice.clone(), uid(), any::<bool>()).prop_map(|(document, name, refuse)| Operation::UpdateDocument { document, name, refuse }),
+        1 => choice.prop_map(|document| Operation::DeleteDocument { document }),
+        3 => (0_u8..3, prop::option::of(any::<u8>()), 0_u8..3).prop_map(|(of, value, entries)| Operation::Advance { of, value, entries }),
+        1 => (0_u8..3).prop_map(|of| Operation::ForgetProgress { of }),
     ]
 }

@@ -55,7 +55,7 @@ fn the_model_agrees_with_itself() {
 
 #[test]
 fn the_driver_finds_a_store_that_loses_something() {
-    let losses: [fn(&MemoryStore, ReadySender) -> MemoryStore; 4] = [
+    let losses: [fn(&MemoryStore, ReadySender) -> MemoryStore; 7] = [
         |store, ready| MemoryStore::new(store.ids.clone(), ready),
         |store, ready| {
             let remains = store.restarted(ready);
@@ -65,6 +65,21 @@ fn the_driver_finds_a_store_that_loses_something() {
         |store, ready| {
             let remains = store.restarted(ready);
             remains.state.lock().attempts.clear();
+            remains
+        },
+        |store, ready| {
+            let remains = store.restarted(ready);
+            remains.state.lock().usage.clear();
+            remains
+        },
+        |store, ready| {
+            let remains = store.restarted(ready);
+            remains.state.lock().documents.clear();
+            remains
+        },
+        |store, ready| {
+            let remains = store.restarted(ready);
+            remains.state.lock().log.clear();
             remains
         },
         // Keeps what it has, but the leases with it.

@@ -4,6 +4,7 @@
 //! the traits leave a choice (which of two deliveries due at the same moment comes first, how often `forget` is called) the driver
 //! leaves none: times are unique, and forgetting goes on to its end.
 
+mod beside;
 mod compare;
 mod doors;
 
@@ -15,7 +16,7 @@ use hookpost_domain::delivery::Transition;
 use hookpost_domain::health::Health;
 use hookpost_domain::{
     Application, ApplicationId, AttemptId, Channel, DeliveryKey, DeliveryState, Endpoint, EndpointId, EventTypeName, Invalid, Message,
-    MessageContent, MessageId, OrgId, Progress, PublicIds, Reason, ReceiptId, SourceId, Timestamp, Trigger,
+    MessageContent, MessageId, OrgId, Progress, PublicIds, Reason, ReceiptId, RowId, SourceId, Timestamp, Trigger,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -24,6 +25,7 @@ use tokio::sync::mpsc;
 use super::super::fixture;
 use super::super::{Harness, READY_GROUPS};
 use super::{End, Operation};
+use crate::documents::Shelf;
 use crate::history::RetentionPolicy;
 use crate::intake::KeptAnswer;
 use crate::memory::MemoryStore;
@@ -51,10 +53,13 @@ pub(super) struct Lockstep<H> {
     attempts: Vec<(AttemptId, AttemptId)>,
     sources: Vec<SourceId>,
     receipts: Vec<(SourceId, ReceiptId, ReceiptId)>,
+    documents: Vec<(Shelf, RowId)>,
     held: Vec<Pair>,
     stale: Vec<Pair>,
     /// Counters need not lose what was forgotten.
     forgot: bool,
+    /// Usage before this hour may be forgotten or not.
+    usage_from: Timestamp,
 }
 
 /// The same delivery, as each store leased it.
@@ -90,9 +95,11 @@ impl<H: Harness> Lockstep<H> {
             attempts: Vec::new(),
             sources: Vec::new(),
             receipts: Vec::new(),
+            documents: Vec::new(),
             held: Vec::new(),
             stale: Vec::new(),
             forgot: false,
+            usage_from: Timestamp::ZERO,
         };
         lockstep.create_application(fixture::org('a'), None).await?;
         for _ in 0..2 {
@@ -204,6 +211,11 @@ impl<H: Harness> Lockstep<H> {
             Operation::UpdateSource { source, uid, rotate, refuse } => self.update_source(source, uid, rotate, refuse).await,
             Operation::DeleteSource { source } => self.delete_source(source).await,
             Operation::SetSourceState { source, value } => self.set_source_state(source, value).await,
+            Operation::CreateDocument { owner, name, ends_s } => self.create_document(owner, name, ends_s).await,
+            Operation::UpdateDocument { document, name, refuse } => self.update_document(document, name, refuse).await,
+            Operation::DeleteDocument { document } => self.delete_document(document).await,
+            Operation::Advance { of, value, entries } => self.advance(of, value, entries).await,
+            Operation::ForgetProgress { of } => self.forget_progress(of).await,
             Operation::CreateEndpoint { application, uid } => self.create_endpoint(application, uid).await,
             Operation::UpdateEndpoint { endpoint, uid, refuse } => {
                 let Some((application, id)) = pick(&self.endpoints, endpoint) else { return Ok(()) };
@@ -362,6 +374,7 @@ impl<H: Harness> Lockstep<H> {
     async fn forget(&mut self, policy: RetentionPolicy) -> Checked {
         let totals = [self.forget_all(&self.model, policy).await?, self.forget_all(&**self.store(), policy).await?];
         self.forgot |= totals[0] != (0, 0);
+        self.usage_from = self.usage_from.max(beside::next_hour(self.now - policy.rows));
         same(&totals[0], &totals[1], "forgotten messages and receipts")
     }
 

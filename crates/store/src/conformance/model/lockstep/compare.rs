@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use hookpost_domain::{DeliveryState, EndpointId, Message, Progress, Receipt, Timestamp};
+use hookpost_domain::{ApplicationId, DeliveryState, EndpointId, Message, Progress, Receipt, Timestamp};
 
+use super::beside::{self, UsageByHour};
 use super::{Checked, Harness, Leased, Lockstep, Side, first_page, same};
+use crate::documents::DocumentRow;
 use crate::history::{AttemptFilter, DeliveryFilter, EndpointCounts, MessageFilter, ReceiptCounts, StoredAttempt};
 use crate::queue::LaneState;
-use crate::{Catalog, History, LeasedDelivery, Queue, Reference};
+use crate::{Catalog, Documents, History, LeasedDelivery, Ledger, Queue, Reference};
 
 /// Comparing.
 impl<H: Harness> Lockstep<H> {
@@ -34,6 +36,9 @@ impl<H: Harness> Lockstep<H> {
         same(&model.lanes, &subject.lanes, "lanes")?;
         same(&model.sources, &subject.sources, "sources")?;
         same(&model.receipts, &subject.receipts, "receipts")?;
+        same(&model.documents, &subject.documents, "documents")?;
+        same(&model.ledger, &subject.ledger, "progress and logs")?;
+        same(&model.usage, &subject.usage, "usage")?;
         if !self.forgot {
             same(&model.counts, &subject.counts, "counts")?;
             same(&model.receipt_counts, &subject.receipt_counts, "counts of receipts")?;
@@ -41,14 +46,18 @@ impl<H: Harness> Lockstep<H> {
         Ok(())
     }
 
-    async fn facts(&self, side: Side, store: &(impl Catalog + History + Queue + ?Sized)) -> Facts {
+    async fn facts(&self, side: Side, store: &(impl Catalog + History + Queue + Documents + Ledger + ?Sized)) -> Facts {
         let mut facts = Facts::default();
         for id in &self.applications {
             let view = store.application_by_id(*id).await.expect("available");
             facts.applications.push(format!("{view:?}"));
             let page = store.messages(*id, MessageFilter::default(), first_page()).await.expect("available");
             facts.lists.push(page.items.iter().map(|message| self.number_of(side, message.id)).collect());
+            let fed = beside::feed(store, *id, page.items.len()).await;
+            facts.lists.push(fed.into_iter().map(|message| self.number_of(side, message)).collect());
+            facts.usage.push((*id, beside::usage(store, *id, self.usage_from).await));
         }
+        self.add_beside(store, &mut facts).await;
         for (number, (application, model, subject)) in self.messages.iter().enumerate() {
             let id = match side {
                 Side::Model => *model,
@@ -101,5 +110,8 @@ pub(super) struct Facts {
     pub(super) sources: Vec<String>,
     pub(super) receipts: Vec<Option<Receipt>>,
     pub(super) receipt_counts: Vec<ReceiptCounts>,
+    pub(super) documents: Vec<DocumentRow>,
+    pub(super) ledger: Vec<String>,
+    pub(super) usage: Vec<(ApplicationId, UsageByHour)>,
     pub(super) lanes: Vec<LaneState>,
 }
