@@ -1,7 +1,7 @@
 //! Work that goes through the applications of a tenant, in the order of their ids: how much each sent, what its endpoints ask for, and the same message for
 //! each of them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -10,13 +10,14 @@ use hookpost_domain::task::{BroadcastMessage, TaskProgress};
 use hookpost_domain::{
     Application, ApplicationId, BackgroundTask, EventTypeName, MessageContent, OrgId, TaskId, Timestamp, limits, routing,
 };
-use hookpost_store::{AcceptError, Cursor, IdempotencyKey, NewMessage, Order, PageRequest, Unavailable};
+use hookpost_store::{AcceptError, Cursor, IdempotencyKey, NewMessage, Order, PageRequest};
 use ring::digest;
 use serde_json::json;
 
 use super::result::{Found, Yield};
 use super::{After, Page, Stop};
 use crate::engine::Engine;
+use crate::operational::sources_with_applications;
 
 /// Applications in one step: a step that was interrupted is done again.
 const APPLICATIONS_PER_PAGE: usize = 50;
@@ -80,8 +81,8 @@ impl Engine {
     /// A message for each application but those that were made for sources: they are fed by their providers.
     pub(super) async fn broadcast_page(&self, task: &BackgroundTask, message: &BroadcastMessage) -> Result<Page, Stop> {
         let some = self.some_applications(&task.org, task.progress).await?;
-        let of_sources = self.applications_of_sources(&task.org).await?;
-        let wanted = some.applications.iter().filter(|application| !of_sources.contains(&application.id));
+        let of_sources = sources_with_applications(&self.store, &task.org).await?;
+        let wanted = some.applications.iter().filter(|application| !of_sources.contains_key(&application.id));
         let sent =
             join_all(wanted.map(|application| async move { (application.id, self.broadcast(task.id, application.id, message).await) }))
                 .await;
@@ -147,21 +148,6 @@ impl Engine {
             applications.extend(view.map(|view| view.application.clone()));
         }
         Ok(Portion { after: last.map_or(After::Finished, After::GoOnPast), applications })
-    }
-
-    async fn applications_of_sources(&self, org: &OrgId) -> Result<HashSet<ApplicationId>, Unavailable> {
-        let mut found = HashSet::new();
-        let mut page = PageRequest::first(limits::PAGE_ITEMS_MAX, Order::Ascending);
-        loop {
-            let listed = self.store.sources(org, page).await?;
-            found.extend(listed.items.iter().filter(|source| source.owns_application).map(|source| source.application));
-            match listed.items.last() {
-                Some(last) if !listed.done => {
-                    page = PageRequest { limit: limits::PAGE_ITEMS_MAX, order: Order::Ascending, cursor: Some(Cursor::After(last.id)) };
-                }
-                _ => return Ok(found),
-            }
-        }
     }
 }
 

@@ -291,7 +291,8 @@ impl Engine {
             });
             match self.store.update_task(id, change).await {
                 Ok(task) => {
-                    let event = OperationalEvent::BackgroundTaskFinished { task: id, kind: task.work.kind(), status: task.status.as_str() };
+                    let (kind, status, data) = (task.work.kind(), task.status.as_str(), result::told(&task, self.store.public_ids()));
+                    let event = OperationalEvent::BackgroundTaskFinished { task: id, kind, status, data };
                     return self.publish(&task.org, event);
                 }
                 Err(WriteError::Unavailable(_)) => {

@@ -1,6 +1,8 @@
 //! What a task has found out so far: an object of lists, written with the cursor, so that nothing stands there twice.
 
-use serde_json::{Map, Value};
+use hookpost_domain::task::TaskWork;
+use hookpost_domain::{BackgroundTask, PublicIds, limits};
+use serde_json::{Map, Value, json};
 
 /// Entries for one list of a result.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,10 +53,29 @@ impl Found {
     }
 }
 
+/// What is told of a task that has ended, as a JSON object.
+pub(super) fn told(task: &BackgroundTask, ids: &PublicIds) -> String {
+    let affected = task.progress.affected;
+    match &task.work {
+        TaskWork::Recover { endpoint, since, until }
+        | TaskWork::ReplayMissing { endpoint, since, until }
+        | TaskWork::BulkReplay { endpoint, since, until, .. } => json!({
+            "messages_sent": affected,
+            "endp_id": ids.encode(*endpoint),
+            "since": since.to_string(),
+            "until": until.to_string(),
+        })
+        .to_string(),
+        TaskWork::ExpungeAllContents { .. } => json!({ "messages_purged": affected }).to_string(),
+        _ => {
+            let result = task.result.clone().filter(|result| result.len() <= limits::TASK_RESULT_BYTES_TOLD_MAX);
+            result.unwrap_or_else(|| "{}".to_owned())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn read(result: &Option<String>) -> Value {

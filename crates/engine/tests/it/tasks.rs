@@ -203,7 +203,7 @@ async fn what_a_broadcast_could_not_create_is_said() {
     assert_eq!(result["messagesCreated"][0]["appId"], json!(world.public(second)));
 }
 
-async fn source_with_application(world: &World) -> ApplicationId {
+pub(crate) async fn source_with_application(world: &World) -> ApplicationId {
     let (store, now) = (world.shared(), world.now());
     let application = hookpost_domain::Application {
         id: ApplicationId::from_row(store.new_row_id(now)),
