@@ -21,6 +21,14 @@ pub(crate) struct AttemptLog {
     begun: Notify,
     /// Somebody's next event is complete.
     full: Notify,
+    wanted: Mutex<Wanted>,
+}
+
+/// Who wants it, as of one version of the catalogue: most tenants have no application to be told in, which no store remembers.
+#[derive(Debug, Default)]
+struct Wanted {
+    version: Option<u64>,
+    by: HashMap<OrgId, bool>,
 }
 
 #[derive(Debug, Default)]
@@ -30,13 +38,26 @@ struct Waiting {
 }
 
 impl Engine {
-    /// Whether somebody wants to be told of every attempt of a tenant. Asked once per version of the catalogue and endpoint.
+    /// Whether somebody wants to be told of every attempt of a tenant.
     pub(crate) async fn attempts_are_logged(&self, org: &OrgId) -> Result<bool, Unavailable> {
         if !self.settings.operational_webhooks || org.as_str() == OrgId::MANAGEMENT {
             return Ok(false);
         }
+        let version = Some(self.store.version());
+        {
+            let wanted = self.attempt_log.wanted.lock();
+            if let Some(known) = wanted.by.get(org).filter(|_| wanted.version == version) {
+                return Ok(*known);
+            }
+        }
         let view = self.store.application(&OrgId::management(), Reference::Uid(org.as_str())).await?;
-        Ok(view.is_some_and(|view| view.endpoints.iter().any(|endpoint| wants_attempt_log(endpoint))))
+        let is_wanted = view.is_some_and(|view| view.endpoints.iter().any(|endpoint| wants_attempt_log(endpoint)));
+        let mut wanted = self.attempt_log.wanted.lock();
+        if wanted.version != version {
+            *wanted = Wanted { version, by: HashMap::new() };
+        }
+        wanted.by.insert(org.clone(), is_wanted);
+        Ok(is_wanted)
     }
 
     pub(crate) fn log_attempt(&self, entry: AttemptLogEntry) {
