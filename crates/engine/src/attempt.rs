@@ -188,14 +188,19 @@ impl Worker {
 
         engine.metrics.ended(&attempt.outcome, transition.state, leased.trigger, duration, now.since(leased.message.created_at));
         log(&work.message_id, ready, &attempt, transition.state, duration);
-        let story = news_of(leased.trigger, transition).map(|news| {
+        let news = news_of(leased.trigger, transition);
+        let story = (news.is_some() || ready.attempts_are_logged).then(|| {
             Box::new(AttemptStory {
                 news,
+                logged: ready.attempts_are_logged,
                 view: Arc::clone(&ready.view),
                 message: Arc::clone(&leased.message),
                 endpoint: leased.key.endpoint,
+                number: attempt.number,
+                success,
                 response_status_code: attempt.outcome.status_code(),
                 attempted_at: attempt.started_at,
+                ended_at: now,
             })
         });
         let wants_record = consequences.report_record || matches!(transition.state, DeliveryState::Waiting { .. });

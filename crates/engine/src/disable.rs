@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookpost_domain::endpoint::Disabled;
-use hookpost_domain::operational::OperationalEvent;
+use hookpost_domain::operational::{DisabledTrigger, OperationalEvent};
 use hookpost_domain::{Invalid, Timestamp};
 use hookpost_store::WriteError;
 
@@ -46,7 +46,8 @@ impl Engine {
                 match engine.store.update_endpoint(cell.application, cell.endpoint, change).await {
                     Ok(_) => {
                         tracing::warn!(endpoint_id = engine.store.public_ids().encode(cell.endpoint), failing_since = failing_since.map(tracing::field::display), "endpoint disabled");
-                        engine.publish(&org, OperationalEvent::EndpointDisabled { endpoint: facts, fail_since: failing_since });
+                        let trigger = DisabledTrigger::Automatic;
+                        engine.publish(&org, OperationalEvent::EndpointDisabled { endpoint: facts, fail_since: failing_since, trigger });
                         break;
                     }
                     Err(WriteError::Unavailable(problem)) => {

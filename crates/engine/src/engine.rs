@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::attempt_log::AttemptLog;
 use crate::budget::Shared;
 use crate::lanes::{LaneCell, Lanes};
 use crate::listeners::{Listener, Listeners};
@@ -44,6 +45,7 @@ pub struct Engine {
     pub(crate) timer: Timer,
     pub(crate) recorder: Recorder,
     pub(crate) events: mpsc::Sender<Waiting>,
+    pub(crate) attempt_log: AttemptLog,
     events_waiting: Mutex<Option<mpsc::Receiver<Waiting>>>,
     pub(crate) tasks_changed: Notify,
     pub(crate) sources_changed: Notify,
@@ -83,6 +85,7 @@ impl Engine {
             timer: Timer::default(),
             recorder: Recorder::default(),
             events,
+            attempt_log: AttemptLog::default(),
             events_waiting: Mutex::new(Some(events_waiting)),
             tasks_changed: Notify::new(),
             sources_changed: Notify::new(),
@@ -103,6 +106,7 @@ impl Engine {
         if let Some(events) = self.events_waiting.lock().take() {
             services.spawn(Arc::clone(&self).serve_publisher(events));
         }
+        services.spawn(Arc::clone(&self).serve_attempt_log());
         services.spawn(Arc::clone(&self).serve_timer());
         services.spawn(Arc::clone(&self).keep_house());
         services.spawn(Arc::clone(&self).serve_retention());

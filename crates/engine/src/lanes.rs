@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hookpost_domain::{ApplicationId, EndpointId, MessageId, RetrySchedule, Timestamp};
-use hookpost_store::Unavailable;
 use hookpost_store::queue::{ClaimRequest, LaneState, LeasedDelivery};
+use hookpost_store::{ApplicationView, Unavailable};
 use parking_lot::Mutex;
 
 use crate::attempt::Worker;
@@ -191,12 +191,21 @@ impl Engine {
         self.plan(cell);
     }
 
+    async fn find_target(&self, application: ApplicationId) -> Result<(Option<Arc<ApplicationView>>, bool), Unavailable> {
+        let view = self.store.application_by_id(application).await?;
+        let attempts_are_logged = match &view {
+            Some(view) => self.attempts_are_logged(&view.application.org).await?,
+            None => false,
+        };
+        Ok((view, attempts_are_logged))
+    }
+
     /// Brings a lane up to date with the catalogue.
     pub(crate) async fn look_up(self: &Arc<Self>, cell: &Arc<LaneCell>) -> Result<(), Unavailable> {
         let version = self.store.version();
-        match self.store.application_by_id(cell.application).await {
-            Ok(view) => {
-                let target = Target::new(view, cell.endpoint, &self.settings, self.store.public_ids(), || {
+        match self.find_target(cell.application).await {
+            Ok((view, attempts_are_logged)) => {
+                let target = Target::new(view, cell.endpoint, &self.settings, self.store.public_ids(), attempts_are_logged, || {
                     Arc::clone(self.lanes.buckets.lock().entry(cell.application).or_default())
                 });
                 cell.lane.lock().looked_up(Arc::new(target), version, &self.settings);

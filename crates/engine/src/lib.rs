@@ -19,6 +19,7 @@ pub mod transport;
 pub mod why;
 
 mod attempt;
+mod attempt_log;
 mod budget;
 mod cancel;
 mod disable;

@@ -35,6 +35,8 @@ pub(crate) struct ReadyEndpoint {
     own_schedule: Option<Arc<RetrySchedule>>,
     /// Of the event types that were met, where the endpoint has none of its own.
     schedules: Mutex<Vec<(EventTypeName, Arc<RetrySchedule>)>>,
+    /// Somebody wants to be told of every attempt.
+    pub(crate) attempts_are_logged: bool,
     application_bucket: Option<(u16, Arc<Mutex<ApplicationBucket>>)>,
 }
 
@@ -44,6 +46,7 @@ impl Target {
         endpoint: EndpointId,
         settings: &EngineSettings,
         ids: &PublicIds,
+        attempts_are_logged: bool,
         bucket: impl FnOnce() -> Arc<Mutex<ApplicationBucket>>,
     ) -> Self {
         let ready = view.and_then(|view| {
@@ -55,6 +58,7 @@ impl Target {
                 headers: PreparedHeaders::new(&settings.user_agent, &endpoint.url, &endpoint.headers, settings.header_sets),
                 own_schedule: endpoint.retry_schedule.clone().map(Arc::new),
                 schedules: Mutex::new(Vec::new()),
+                attempts_are_logged,
                 application_bucket: view.application.throttle_rate.map(|rate| (rate, bucket())),
                 endpoint,
                 view,

@@ -21,7 +21,7 @@ use axum::extract::State;
 use hookpost_domain::application::Metadata;
 use hookpost_domain::endpoint::Disabled;
 use hookpost_domain::id::EndpointKind;
-use hookpost_domain::operational::{EndpointFacts, OperationalEvent};
+use hookpost_domain::operational::{DisabledTrigger, EndpointFacts, OperationalEvent};
 use hookpost_domain::secret::EndpointSecrets;
 use hookpost_domain::{Endpoint, SigningSecret};
 use hookpost_store::{ApplicationView, Order, PageRequest, Reference};
@@ -354,7 +354,11 @@ async fn change_endpoint(api: &Api, view: &ApplicationView, endpoint: &Endpoint,
     publish(OperationalEvent::EndpointUpdated(facts(view, &updated)));
     match (was_disabled.get().copied().unwrap_or_default(), updated.disabled.is_disabled()) {
         (true, false) => publish(OperationalEvent::EndpointEnabled(facts(view, &updated))),
-        (false, true) => publish(OperationalEvent::EndpointDisabled { endpoint: facts(view, &updated), fail_since: None }),
+        (false, true) => publish(OperationalEvent::EndpointDisabled {
+            endpoint: facts(view, &updated),
+            fail_since: None,
+            trigger: DisabledTrigger::Manual,
+        }),
         _ => {}
     }
     Ok(EndpointOut::new(api, &updated))

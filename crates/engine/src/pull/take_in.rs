@@ -112,6 +112,7 @@ impl Engine {
                 let received = received.map_err(refused)?;
                 made += usize::from(received.message.is_some_and(|message| !message.repeated));
             }
+            self.arrived(intaker.source.application);
         }
     }
 

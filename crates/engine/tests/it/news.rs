@@ -118,3 +118,87 @@ async fn a_flood_of_events_is_bounded_and_delays_nothing() {
     world.settle(60).await;
     assert_eq!(world.sent_to("told").len(), 1024);
 }
+
+/// Of the default tenant, for a source of its own.
+async fn application_of_source(world: &World) -> (hookpost_domain::ApplicationId, String) {
+    let app = crate::tasks::source_with_application(world).await;
+    let store = world.shared();
+    let org = OrgId::parse(OrgId::DEFAULT).unwrap();
+    let page = hookpost_store::PageRequest::first(9, hookpost_store::Order::Ascending);
+    let source = store.sources(&org, page).await.unwrap().items[0].id;
+    (app, store.public_ids().encode(source))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_at_the_endpoints_of_a_source_is_told_of_the_source() {
+    let world = told().await;
+    management(&world).await;
+    let (app, source) = application_of_source(&world).await;
+    world.endpoint(app, "a").await;
+    world.script(|sent| Reply::status(if sent.path == "/a" { 500 } else { 200 }));
+    world.send(app).await;
+    world.settle(60).await;
+    assert_eq!(types(&world), ["ingest.message.attempt.failing", "ingest.message.attempt.exhausted"]);
+    for news in news(&world) {
+        assert_eq!((news["data"]["sourceId"].as_str(), news["data"].get("appId")), (Some(source.as_str()), None));
+    }
+    world.script(|sent| Reply::status(if sent.path == "/a" { 410 } else { 200 }));
+    world.send(app).await;
+    world.settle(60).await;
+    let last = news(&world).into_iter().find(|news| news["type"] == "ingest.endpoint.disabled").expect("told");
+    assert_eq!(last["data"]["trigger"], "automatic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_logged_in_batches_for_who_names_the_log() {
+    let world = told().await;
+    let log = hookpost_domain::EventTypePattern::parse("message.attempt.log").unwrap();
+    let about = world
+        .application_with(|app| {
+            app.org = OrgId::management();
+            app.uid = uid(OrgId::DEFAULT);
+        })
+        .await;
+    world.endpoint(about, "told").await;
+    let app = world.application().await;
+    world.endpoint(app, "a").await;
+    world.send(app).await;
+    world.settle(10).await;
+    assert_eq!(world.sent_to("told").len(), 0, "not for who wants everything");
+    let named = world.endpoint_with(about, "log", |endpoint| endpoint.event_types = Some(vec![log])).await;
+    world.script(|sent| Reply::status(if sent.path == "/a" && sent.attempt == 1 { 500 } else { 200 }));
+    for _ in 0..130 {
+        world.send_with(app, "order.paid", |content| content.tags = Vec::new()).await;
+    }
+    world.settle(10).await;
+    world.pass(10_000).await;
+    let logged: Vec<serde_json::Value> = world.sent_to("log").iter().map(|sent| serde_json::from_slice(&sent.body).unwrap()).collect();
+    let entries: Vec<&serde_json::Value> = logged.iter().flat_map(|event| event["data"].as_array().unwrap()).collect();
+    assert_eq!(entries.len(), 260, "every attempt, failed or not, and none of the log's own");
+    assert!(logged.len() <= 8 && logged.iter().all(|event| event["type"] == "message.attempt.log"), "{} events", logged.len());
+    let failed = entries.iter().filter(|entry| entry["status"] == 2 && entry["responseStatusCode"] == 500 && entry["attemptCount"] == 1);
+    assert_eq!(failed.count(), 130);
+    assert_eq!(world.sent_to("told").len(), 0);
+    // Nobody is there to be told any more.
+    let now = world.now();
+    world.shared().delete_endpoint(about, named, now).await.unwrap();
+    world.send(app).await;
+    world.pass(20_000).await;
+    assert_eq!(world.sent_to("log").len(), logged.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_task_is_told_with_what_came_out_of_it() {
+    let world = told().await;
+    management(&world).await;
+    world.task(None, hookpost_domain::task::TaskWork::EventTypeUsage).await;
+    let app = world.application().await;
+    world.task(app, hookpost_domain::task::TaskWork::ExpungeAllContents { application: app }).await;
+    world.pass(1000).await;
+    let told = news(&world);
+    assert_eq!(types(&world), ["background_task.finished"; 2]);
+    let usage = told.iter().find(|news| news["data"]["task"] == "event-type.aggregate").expect("told");
+    assert_eq!((&usage["data"]["status"], usage["data"]["data"]["event_types"].is_array()), (&"finished".into(), true));
+    let purge = told.iter().find(|news| news["data"]["task"] == "application.purge_content").expect("told");
+    assert_eq!(purge["data"]["data"]["messages_purged"], 0);
+}

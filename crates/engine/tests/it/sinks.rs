@@ -18,6 +18,13 @@ const MINUTE: u64 = 60_000;
 impl World {
     /// Of an application, with a URL that ends in `path`.
     async fn sink(&self, log: ApplicationId, path: &str, change: impl FnOnce(&mut Sink)) -> SinkId {
+        let id = self.create_sink(log, path, change).await;
+        self.engine.wake_sinks();
+        self.pass(10).await;
+        id
+    }
+
+    async fn create_sink(&self, log: ApplicationId, path: &str, change: impl FnOnce(&mut Sink)) -> SinkId {
         let (store, now) = (self.shared(), self.now());
         let url = format!("http://receiver.test/{path}");
         let secrets = EndpointSecrets::new(SigningSecret::Hmac256(vec![1; 24]));
@@ -39,8 +46,6 @@ impl World {
         };
         change(&mut sink);
         store.create(&sink).await.expect("created");
-        self.engine.wake_sinks();
-        self.pass(10).await;
         sink.id
     }
 
@@ -464,8 +469,7 @@ async fn a_thousand_idle_sinks_cost_next_to_nothing_and_one_of_them_is_still_qui
     let world = World::new().await;
     let idle = world.application().await;
     for number in 0..1000 {
-        let sink = |sink: &mut Sink| sink.uid = None;
-        world.sink(idle, &format!("idle-{number}"), sink).await;
+        world.create_sink(idle, &format!("idle-{number}"), |_| {}).await;
     }
     let app = world.application().await;
     world.sink(app, "s", |_| {}).await;

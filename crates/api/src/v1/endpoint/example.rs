@@ -69,6 +69,7 @@ pub(crate) async fn send(
     };
     let application = view.application.id;
     let accepted = api.store.accept(NewMessage { application, content: content.clone(), idempotency_key: None }, now).await?;
+    api.engine.arrived(application);
     let message = Message { id: accepted.id, application, content, created_at: accepted.created_at };
     Ok(Json(MessageOut::new(&api, &message, false)))
 }

@@ -181,6 +181,7 @@ pub(crate) async fn create(
         }
     } else {
         api.metrics.messages_accepted.inc();
+        api.engine.arrived(application);
         // What is due later is not handed to the engine; it has to look when.
         woken_later.into_iter().flatten().for_each(|endpoint| api.engine.wake(application, endpoint));
     }
