@@ -1,5 +1,5 @@
 //! What every request passes, written as one function because the order matters and layers cost: CORS, optional trailing slash, idempotency,
-//! panics, one log event per change.
+//! panics, one log event per change, and one entry of the audit log.
 //!
 //! Creating a message takes the shortest way through: its handler keeps idempotency in the store's transaction and logs for itself. So do requests at
 //! the doors of sources, which are nobody's API calls.
@@ -8,10 +8,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use hookpost_domain::OrgId;
+use hookpost_domain::Principal;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN,
@@ -21,6 +21,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use prometheus_client::registry::Registry;
 use tower::ServiceExt;
 
+use crate::audit::{self, Done, Operations};
 use crate::door;
 use crate::idempotency;
 use crate::problem::Problem;
@@ -31,13 +32,15 @@ use crate::state::{Api, ApiState};
 pub fn router(state: ApiState, registry: Arc<Registry>) -> Router {
     let api = Api::new(state);
     let handlers = routes::handlers(api.clone(), registry);
-    Router::new().fallback(front).with_state(Front { api, handlers })
+    let operations = Arc::new(routes::operations());
+    Router::new().fallback(front).with_state(Front { api, handlers, operations })
 }
 
 #[derive(Clone)]
 struct Front {
     api: Api,
     handlers: Router,
+    operations: Arc<Operations>,
 }
 
 async fn front(State(front): State<Front>, mut request: Request) -> Response {
@@ -55,7 +58,7 @@ async fn front(State(front): State<Front>, mut request: Request) -> Response {
         if method == Method::GET || method == Method::HEAD || (method == Method::POST && is_message_create(request.uri().path())) {
             dispatch(front.handlers, request).await
         } else {
-            change(&front, request).await
+            finished(front.clone(), request).await
         }
     };
     response.headers_mut().entry(ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(HeaderValue::from_static("*"));
@@ -79,6 +82,12 @@ async fn unless_panics(answer: impl Future<Output = Response>) -> Response {
     AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Problem::Internal.into_response())
 }
 
+/// A change is finished, and written down, even if its client goes away meanwhile.
+async fn finished(front: Front, request: Request) -> Response {
+    let tasks = front.api.tasks.clone();
+    tasks.spawn(async move { change(&front, request).await }).await.unwrap_or_else(|_| Problem::Internal.into_response())
+}
+
 /// A request that may change something: runs once per idempotency key, and leaves one event in the log.
 async fn change(front: &Front, mut request: Request) -> Response {
     let note = RequestNote::default();
@@ -94,6 +103,8 @@ async fn change(front: &Front, mut request: Request) -> Response {
         Ok(Some(key)) => idempotency::once(front.api.clone(), key, request, front.handlers.clone()).await,
         Err(problem) => problem.into_response(),
     };
+    let done = Done { method: &method, path: &path, route: note.route(), principal: note.principal(), status: response.status() };
+    audit::note(&front.api, &front.operations, done).await;
     tracing::info!(
         target: "hookpost::request",
         org = note.org(),
@@ -107,18 +118,33 @@ async fn change(front: &Front, mut request: Request) -> Response {
     response
 }
 
-/// What a request leaves for its log event on its way through.
+/// What a request leaves for its log event and the audit log on its way through.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RequestNote(Arc<OnceLock<OrgId>>);
+pub(crate) struct RequestNote(Arc<OnceLock<Noted>>);
+
+#[derive(Debug)]
+struct Noted {
+    principal: Arc<Principal>,
+    /// As the route table has it.
+    route: Option<String>,
+}
 
 impl RequestNote {
-    pub(crate) fn set_org(&self, org: &OrgId) {
+    pub(crate) fn set(&self, principal: &Arc<Principal>, route: Option<&MatchedPath>) {
         // A request has one caller; a second extraction says the same.
-        let _ = self.0.set(org.clone());
+        let _ = self.0.set(Noted { principal: Arc::clone(principal), route: route.map(|route| route.as_str().to_owned()) });
     }
 
     fn org(&self) -> Option<&str> {
-        self.0.get().map(OrgId::as_str)
+        self.0.get().map(|noted| noted.principal.org().as_str())
+    }
+
+    fn principal(&self) -> Option<Arc<Principal>> {
+        self.0.get().map(|noted| Arc::clone(&noted.principal))
+    }
+
+    fn route(&self) -> Option<&str> {
+        self.0.get()?.route.as_deref()
     }
 }
 

@@ -6,6 +6,7 @@
 //! Nothing here decides what happens to messages: that is `hookpost-domain`'s, kept by the store and carried out by the engine. No error leaves
 //! as anything but JSON, and none of the crate's answers carries a secret that was not asked for.
 
+mod audit;
 mod auth;
 mod docs_page;
 mod door;
@@ -19,7 +20,9 @@ mod page;
 mod problem;
 mod query;
 mod routes;
+mod schema;
 mod state;
+mod tenant;
 mod v1;
 
 #[cfg(test)]

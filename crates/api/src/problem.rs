@@ -36,6 +36,11 @@ pub(crate) enum Problem {
     },
     /// Fields that break a rule; never empty.
     Invalid(Vec<FieldError>),
+    /// The tenant may not use more; the sentence names the limit.
+    LimitReached {
+        detail: String,
+        retry_after_s: u64,
+    },
     Unavailable,
     /// This server, for a reason of its own; another may.
     NotServing {
@@ -125,6 +130,7 @@ impl Problem {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::LimitReached { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable | Self::NotServing { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -144,6 +150,7 @@ impl Problem {
                 ("payload_too_large", format!("Request payload is too large: at most {bytes_max} bytes are taken."))
             }
             Self::Unavailable => ("unavailable", "The store cannot do this now. Nothing was changed; try again later.".to_owned()),
+            Self::LimitReached { detail, .. } => ("tenant_limit_reached", detail),
             Self::NotServing { code, detail } => (code, detail.to_owned()),
             Self::Internal => ("internal_error", "Something went wrong on our side; the log of the server says what.".to_owned()),
         };
@@ -159,11 +166,16 @@ fn json(body: &impl Serialize) -> Vec<u8> {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
+        let retry_after = match &self {
+            Self::LimitReached { retry_after_s, .. } => Some(HeaderValue::from(*retry_after_s)),
+            Self::Unavailable | Self::NotServing { .. } => Some(RETRY_AFTER_SECONDS),
+            _ => None,
+        };
         let mut response = Response::new(self.into_body().into());
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        if let Some(retry_after) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, retry_after);
         }
         response
     }

@@ -14,12 +14,14 @@ use bytes::Bytes;
 use http::StatusCode;
 use prometheus_client::registry::Registry;
 
+use crate::audit::Operations;
 use crate::extract::json_response;
 use crate::ingest;
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::v1::{
-    api_key, api_token, application, attempt, authentication, background_task, endpoint, event_type, health, integration, message, why,
+    api_key, api_token, application, attempt, audit_log, authentication, background_task, endpoint, environment, event_type, health,
+    integration, limits, message, why,
 };
 use crate::{docs_page, metrics, openapi};
 
@@ -39,6 +41,8 @@ fn table(target: Target) -> Table {
         .about("Event Type", "A named kind of event, such as `invoice.paid`.")
         .row(Get,    "/event-type",                   "v1.event-type.list",   "List the event types, by name",                     event_type::list)
         .row(Post,   "/event-type",                   "v1.event-type.create", "Create an event type, or bring back an archived one", event_type::create)
+        .row(Post,   "/event-type/import/openapi",    "v1.event-type.import-openapi", "Create and change event types as an OpenAPI document has them", event_type::import::import)
+        .row(Post,   "/event-type/export/openapi",    "v1.event-type.export-openapi", "Make an OpenAPI document of the event types, as a background task", event_type::import::export)
         .row(Get,    "/event-type/{event_type_name}", "v1.event-type.get",    "Get an event type",                                 event_type::get)
         .row(Put,    "/event-type/{event_type_name}", "v1.event-type.update", "Replace an event type, or create it",               event_type::update)
         .row(Patch,  "/event-type/{event_type_name}", "v1.event-type.patch",  "Change some fields of an event type",               event_type::patch)
@@ -121,6 +125,21 @@ fn table(target: Target) -> Table {
         .row(Put,    "/management/authentication/{env_id}/api-token/{key_id}",        "v1.management.authentication.update-api-token", "Rename an API token",                        api_token::update)
         .row(Patch,  "/management/authentication/{env_id}/api-token/{key_id}",        "v1.management.authentication.patch-api-token",  "Change name or scopes of an API token",      api_token::patch)
         .row(Post,   "/management/authentication/{env_id}/api-token/{key_id}/expire", "v1.management.authentication.expire-api-token", "End an API token, now or after a while",     api_token::expire)
+
+        .row(Get,    "/management/environment",               "v1.management.environment.list",           "List the environments: there is one, your own", environment::list)
+        .row(Get,    "/management/environment/{env_id}",      "v1.management.environment.get",            "Get your environment",                          environment::get)
+        .row(Get,    "/management/environment-settings",      "v1.management.environment-settings.get",    "Get the settings of your environment",         environment::settings::get)
+        .row(Put,    "/management/environment-settings",      "v1.management.environment-settings.update", "Replace the settings of your environment",     environment::settings::update)
+        .row(Patch,  "/management/environment-settings",      "v1.management.environment-settings.patch",  "Change some settings of your environment",     environment::settings::patch)
+        .row(Get,    "/management/limits/{org_id}",           "hookpost.limits.get",                       "Get what an organization may use",             limits::get)
+        .row(Put,    "/management/limits/{org_id}",           "hookpost.limits.set",                       "Set what an organization may use (the management organization only)", limits::set)
+        .row(Delete, "/management/limits/{org_id}",           "hookpost.limits.reset",                     "Let an organization use what the server's settings say (the management organization only)", limits::reset)
+        .row(Get,    "/audit-log", "hookpost.audit-log.list", "List who changed what, newest first", audit_log::list)
+
+        .about("Environment", "Everything that your organization says of itself, in one document.")
+        .row(Get,    "/environment/settings", "v1.environment.get-settings", "Get the settings that a portal needs",                  environment::settings::get_public)
+        .row(Post,   "/environment/export",   "v1.environment.export",       "Get event types and settings as one document",          environment::transfer::export)
+        .row(Post,   "/environment/import",   "v1.environment.import",       "Create and replace what such a document says; deletes nothing", environment::transfer::import)
 
         .about("Operational Webhook", "Where you hear of your own endpoints and messages.")
         .row(Get,    "/operational-webhook/endpoint",                             "v1.operational-webhook.endpoint.list",          "List the endpoints of operational webhooks",   endpoint::operational::list)
@@ -206,6 +225,14 @@ pub(crate) fn handlers(api: Api, registry: Arc<Registry>) -> Router {
         .with_state(api)
 }
 
+/// The names of the table.
+pub(crate) fn operations() -> Operations {
+    match table(Target::Name(Operations::default())).target {
+        Target::Name(operations) => operations,
+        Target::Serve(_) | Target::Describe(_) => Operations::default(),
+    }
+}
+
 /// The description of the table.
 pub(crate) fn document() -> OpenApi {
     openapi::begin();
@@ -228,6 +255,16 @@ enum Method {
 }
 
 impl Method {
+    fn name(self) -> http::Method {
+        match self {
+            Get => http::Method::GET,
+            Post => http::Method::POST,
+            Put => http::Method::PUT,
+            Patch => http::Method::PATCH,
+            Delete => http::Method::DELETE,
+        }
+    }
+
     fn filter(self) -> MethodFilter {
         match self {
             Get => MethodFilter::GET,
@@ -243,6 +280,7 @@ impl Method {
 enum Target {
     Serve(Router<Api>),
     Describe(ApiRouter<Api>),
+    Name(Operations),
 }
 
 /// Makes rows into routes, or into their description.
@@ -290,6 +328,10 @@ impl Table {
                     Delete => delete_with(handler, describe),
                 };
                 Target::Describe(router.api_route(&path, route))
+            }
+            Target::Name(mut operations) => {
+                operations.add(method.name(), path, id);
+                Target::Name(operations)
             }
         };
         self

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hookpost_domain::address::AddressPolicy;
 use hookpost_domain::id::{Id, Kind};
 use hookpost_domain::secret::SignatureKind;
+use hookpost_domain::tenant::TenantLimits;
 use hookpost_domain::{Clock, Entropy, Timestamp, limits};
 use hookpost_engine::Engine;
 use hookpost_store::SharedStore;
@@ -18,6 +19,8 @@ use crate::auth::token::{TokenCache, TokenSecret};
 use crate::door::Door;
 use crate::idempotency::InFlight;
 use crate::metrics::ApiMetrics;
+use crate::tenant::Tenants;
+use crate::v1::health::HealthMemory;
 
 /// Everything that [`crate::router`] needs.
 #[derive(Debug, Clone)]
@@ -54,6 +57,8 @@ pub struct ApiSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// How long payloads are kept when a message does not say.
     pub payload_retention: Duration,
+    /// Of tenants that have none of their own.
+    pub limits: TenantLimits,
 }
 
 impl ApiSettings {
@@ -69,6 +74,7 @@ impl ApiSettings {
             public_url: None,
             trusted_proxies: Vec::new(),
             payload_retention: limits::PAYLOAD_RETENTION_DEFAULT,
+            limits: TenantLimits::default(),
         }
     }
 }
@@ -83,12 +89,21 @@ pub(crate) struct Inner {
     pub(crate) tokens: TokenCache,
     pub(crate) in_flight: InFlight,
     pub(crate) door: Door,
+    pub(crate) tenants: Tenants,
+    pub(crate) health: HealthMemory,
 }
 
 impl Api {
     pub(crate) fn new(lent: ApiState) -> Self {
         let door = Door::new(lent.settings.request_body_bytes_max);
-        Self(Arc::new(Inner { lent, tokens: TokenCache::new(), in_flight: InFlight::default(), door }))
+        Self(Arc::new(Inner {
+            lent,
+            tokens: TokenCache::new(),
+            in_flight: InFlight::default(),
+            door,
+            tenants: Tenants::new(),
+            health: HealthMemory::default(),
+        }))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -2,13 +2,16 @@
 
 mod access;
 mod applications;
+mod audit;
 mod bad_input;
 mod catalogue;
 mod description;
+mod environment;
 mod event_types;
 mod idempotency;
 mod keys_and_tokens;
 mod portal_sessions;
 mod tenancy;
+mod tenant_limits;
 mod things;
 mod wire;

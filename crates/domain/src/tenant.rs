@@ -17,13 +17,23 @@ pub struct TenantLimits {
     pub stored_days: Option<u16>,
 }
 
+impl TenantLimits {
+    pub fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+}
+
 /// The settings of an environment, as they were given: most concern the portal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentSettings {
     pub org: OrgId,
     /// A JSON object.
     pub settings: String,
+    /// All of the tenant's own, in the place of those of the server.
     pub limits: Option<TenantLimits>,
+    /// Messages that do not fit the schema of their event type are refused.
+    #[serde(default)]
+    pub validates_messages: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

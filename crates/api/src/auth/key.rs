@@ -16,7 +16,7 @@ pub(super) async fn open(api: &Api, key: &ApiKey) -> Result<Option<(Principal, O
         }
         KeyReach::MessagesOf(application) => {
             let is_there = api.store.application_by_id(application).await?.is_some_and(|view| view.application.org == org);
-            is_there.then(|| (Principal::Sender { org, application, key: key.id }, key.expires_at))
+            is_there.then_some((Principal::Sender { org, application, key: key.id }, key.expires_at))
         }
         KeyReach::PollsOf(sink) => open_poller(api, key, org, sink).await?,
         KeyReach::Integration { application, integration } => open_integration(api, key, org, application, integration).await?,

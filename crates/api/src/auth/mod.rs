@@ -14,7 +14,7 @@ pub(crate) mod token;
 use std::sync::Arc;
 
 use aide::OperationInput;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use hookpost_domain::access::{Capability, PortalSession};
 use hookpost_domain::{ApplicationId, OrgId, Principal, Scope, Source};
 use hookpost_store::{ApplicationView, Reference};
@@ -55,7 +55,7 @@ impl FromRequestParts<Api> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let principal = token::verify(api, &parts.headers).await?;
         if let Some(note) = parts.extensions.get::<RequestNote>() {
-            note.set_org(principal.org());
+            note.set(&principal, parts.extensions.get::<MatchedPath>());
         }
         Ok(Self(principal))
     }

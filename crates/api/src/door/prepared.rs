@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::answer::PreparedAnswer;
 use super::limits::{Budget, Usage};
-use super::schema::Schemas;
+use crate::schema::Schemas;
 
 /// A rate beyond this is none.
 const RATE_MAX: u32 = u16::MAX as u32;

@@ -1,5 +1,7 @@
 //! Background tasks, as they are followed and stopped.
 
+use hookpost_domain::task::{TaskProgress, TaskStatus, TaskWork};
+use hookpost_domain::{BackgroundTask, OrgId};
 use serde_json::{Value, json};
 
 use crate::testing::TestServer;
@@ -31,9 +33,23 @@ async fn a_running_task_is_stopped() {
     let server = TestServer::start();
     let app = server.app().await;
     let endpoint = server.endpoint(&app, json!({})).await;
-    // No time passes between the two, so the task has not begun.
-    let task =
-        server.call("POST", &format!("/app/{app}/endpoint/{endpoint}/recover"), json!({ "since": "2026-01-01T00:00:00Z" })).await.id();
+    // Nobody wakes the engine, so the task has not begun.
+    let api = &server.api;
+    let now = api.now();
+    let ids = api.store.public_ids();
+    let task = BackgroundTask {
+        id: api.new_id(now),
+        org: OrgId::parse(OrgId::DEFAULT).unwrap(),
+        application: ids.decode(&app),
+        work: TaskWork::Recover { endpoint: ids.decode(&endpoint).unwrap(), since: now, until: now },
+        status: TaskStatus::Running,
+        progress: TaskProgress::default(),
+        result: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let (task, row) = (api.public(task.id), task);
+    api.store.create_task(row).await.unwrap();
     let canceled = server.call("POST", &format!("/background-task/{task}/cancel"), None).await;
     assert_eq!((&canceled.json()["status"], &canceled.json()["data"]["canceled"]), (&json!("failed"), &json!(true)), "{canceled:?}");
     server.settle().await;

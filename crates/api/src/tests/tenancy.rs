@@ -41,6 +41,7 @@ async fn what_belongs_to_one_is_not_there_for_another() {
             .replace("{integ_id}", &integration)
             .replace("{stream_id}", &stream)
             .replace("{sink_id}", "p")
+            .replace("{org_id}", hookpost_domain::OrgId::DEFAULT)
             .replace("{env_id}", hookpost_domain::OrgId::DEFAULT)
             .replace("{key_id}", &key)
             .replace("{task_id}", &task);

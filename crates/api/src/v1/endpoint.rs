@@ -33,6 +33,7 @@ use crate::extract::{Body, Created, CreatedOr, Json, NoContent, Path, Query, pre
 use crate::page::{self, Ordering, Page};
 use crate::problem::Problem;
 use crate::state::Api;
+use crate::tenant;
 use crate::v1::Time;
 use crate::v1::application::ApplicationPath;
 use crate::v1::retry::{RetryScheduleIn, RetryScheduleOut};
@@ -308,6 +309,7 @@ fn facts(view: &ApplicationView, endpoint: &Endpoint) -> EndpointFacts {
 }
 
 async fn create_from(api: &Api, view: &ApplicationView, mut change: EndpointChange) -> Result<EndpointOut, Problem> {
+    let _counted = tenant::admit_endpoint(api, &view.application.org).await?;
     let now = api.now();
     let secret = change.secret.take().unwrap_or_else(|| SigningSecret::generate(api.settings.default_signature, &*api.entropy));
     let mut endpoint = Endpoint {

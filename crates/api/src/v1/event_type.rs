@@ -1,5 +1,9 @@
 //! Event types: the catalogue of what can happen, with optional JSON Schemas per version.
 
+pub(crate) mod import;
+mod openapi;
+mod yaml;
+
 use axum::extract::State;
 use hookpost_domain::{EventType, EventTypeName, Invalid, OrgId, RetrySchedule, Uid};
 use hookpost_store::{Listed, WriteError};
@@ -16,7 +20,7 @@ use crate::v1::Time;
 use crate::v1::retry::{RetryScheduleIn, RetryScheduleOut};
 
 /// How the descriptions of JSON Schemas by version look.
-type Schemas = Option<serde_json::Map<String, serde_json::Value>>;
+pub(super) type Schemas = Option<serde_json::Map<String, serde_json::Value>>;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct EventTypePath {
@@ -230,14 +234,18 @@ pub(crate) async fn delete(
         api.store.delete_event_type(org, &path.event_type_name).await?;
         return Ok(NoContent);
     }
+    archive(&api, org, &path.event_type_name).await?;
+    Ok(NoContent)
+}
+
+async fn archive(api: &Api, org: &OrgId, name: &str) -> Result<(), WriteError> {
     let now = api.now();
     let archive = Box::new(move |event_type: &mut EventType| {
         event_type.archived = true;
         event_type.updated_at = now;
         Ok(())
     });
-    api.store.update_event_type(org, &path.event_type_name, archive).await?;
-    Ok(NoContent)
+    api.store.update_event_type(org, name, archive).await.map(drop)
 }
 
 pub(crate) async fn get_retry_schedule(
@@ -258,14 +266,36 @@ pub(crate) async fn set_retry_schedule(
 ) -> Result<Json<EventTypeRetryOut>, Problem> {
     let org = caller.org(Right::Manage)?;
     let retry_schedule = input.parse()?;
+    let updated = write_retry_schedule(&api, org, &path.event_type_name, retry_schedule).await?;
+    Ok(Json(EventTypeRetryOut { retry_schedule: updated.retry_schedule.map(RetryScheduleOut) }))
+}
+
+pub(crate) async fn write_retry_schedule(
+    api: &Api,
+    org: &OrgId,
+    name: &str,
+    retry_schedule: Option<RetrySchedule>,
+) -> Result<EventType, WriteError> {
     let now = api.now();
     let change = Box::new(move |event_type: &mut EventType| {
         event_type.retry_schedule = retry_schedule;
         event_type.updated_at = now;
         Ok(())
     });
-    let updated = api.store.update_event_type(org, &path.event_type_name, change).await?;
-    Ok(Json(EventTypeRetryOut { retry_schedule: updated.retry_schedule.map(RetryScheduleOut) }))
+    api.store.update_event_type(org, name, change).await
+}
+
+/// Says whether anything had to be changed.
+pub(crate) async fn create_or_replace(api: &Api, org: &OrgId, name: EventTypeName, fields: EventTypeFields) -> Result<bool, WriteError> {
+    match api.store.event_type(org, name.as_str()).await? {
+        Some(existing) if fields.are_of(&existing) => Ok(false),
+        Some(_) => replace(api, org, name.as_str(), fields).await.map(|_| true),
+        None => match create_from(api, org, name.clone(), fields.clone()).await {
+            // Somebody else was faster.
+            Err(WriteError::Conflict { .. }) => replace(api, org, name.as_str(), fields).await.map(|_| true),
+            created => created.map(|_| true),
+        },
+    }
 }
 
 /// A type without flags is for everyone.
@@ -310,17 +340,28 @@ async fn replace(api: &Api, org: &OrgId, name: &str, fields: EventTypeFields) ->
 
 /// [`EventTypeUpsertIn`] that keeps every rule.
 #[derive(Debug, Clone)]
-struct EventTypeFields {
-    description: String,
-    archived: bool,
-    deprecated: bool,
-    schemas: Option<String>,
-    group_name: Option<String>,
-    feature_flags: Vec<String>,
+pub(crate) struct EventTypeFields {
+    pub(super) description: String,
+    pub(super) archived: bool,
+    pub(super) deprecated: bool,
+    pub(super) schemas: Option<String>,
+    pub(super) group_name: Option<String>,
+    pub(super) feature_flags: Vec<String>,
+}
+
+impl EventTypeFields {
+    pub(crate) fn are_of(&self, event_type: &EventType) -> bool {
+        self.description == event_type.description
+            && self.archived == event_type.archived
+            && self.deprecated == event_type.deprecated
+            && self.schemas == event_type.schemas
+            && self.group_name == event_type.group_name
+            && self.feature_flags == event_type.feature_flags
+    }
 }
 
 impl EventTypeIn {
-    fn parse(self) -> Result<(EventTypeName, EventTypeFields), Problem> {
+    pub(super) fn parse(self) -> Result<(EventTypeName, EventTypeFields), Problem> {
         let mut wrong = Wrong::in_body();
         let name = wrong.check("name", EventTypeName::parse(&self.name));
         let rest = EventTypeUpsertIn {
@@ -419,7 +460,7 @@ impl EventTypeRetryIn {
 }
 
 /// Groups and flags are written like uids.
-fn name(text: String) -> Result<String, Invalid> {
+pub(super) fn name(text: String) -> Result<String, Invalid> {
     Uid::parse(&text).map(|_| text)
 }
 
@@ -430,7 +471,7 @@ fn check_flags(wrong: &mut Wrong, flags: Option<Vec<String>>, flag: Option<Strin
     }
 }
 
-fn check_schemas(wrong: &mut Wrong, schemas: Schemas) -> Option<String> {
+pub(super) fn check_schemas(wrong: &mut Wrong, schemas: Schemas) -> Option<String> {
     let schemas = schemas?;
     for (version, schema) in &schemas {
         if let Err(error) = jsonschema::draft7::meta::validate(schema) {
@@ -442,7 +483,7 @@ fn check_schemas(wrong: &mut Wrong, schemas: Schemas) -> Option<String> {
 }
 
 impl EventTypeOut {
-    fn new(event_type: &EventType, with_schemas: bool) -> Self {
+    pub(super) fn new(event_type: &EventType, with_schemas: bool) -> Self {
         let schemas = event_type.schemas.as_ref().filter(|_| with_schemas);
         Self {
             name: event_type.name.to_string(),

@@ -29,6 +29,7 @@ use crate::extract::{Accepted, Path, Query, RawBody, json_response, parse_json};
 use crate::idempotency;
 use crate::problem::{FieldError, MISSING, Problem, Wrong};
 use crate::state::{Api, ApiSettings};
+use crate::tenant;
 use crate::v1;
 use crate::v1::application::{self, ApplicationIn, ApplicationPath};
 
@@ -155,9 +156,19 @@ pub(crate) async fn create(
 ) -> Result<AcceptedMessage, Problem> {
     let org = caller.sender()?;
     let now = api.now();
+    let rules = tenant::rules_of(&api, org).await?;
     let input: MessageIn<'_> = parse_json(&body.0).map_err(|error| Problem::Invalid(vec![error]))?;
     let ParsedMessage { mut content, echo } = input.parse(&body.0, &api.settings, now)?;
     let reference = Reference::<ApplicationKind>::parse(api.store.public_ids(), &path.app_id);
+    if let Some(rules) = rules {
+        let payload = content.payload.as_deref().unwrap_or_default();
+        rules.check_payload(&api, org, &content.event_type, payload).await?;
+        rules.admit_message(now, payload.len(), input.retention_hours())?;
+        content.payload_expires_at = rules.keep_until(now, content.payload_expires_at);
+        if content.deliver_at.is_some_and(|at| at >= content.payload_expires_at) {
+            return Err(Problem::body("deliverAt", "must be before the payload is removed, which your organization's `storedDays` says"));
+        }
+    }
     let view = match api.store.application(org, reference).await? {
         Some(view) => view,
         None => create_application(&api, &caller, &path.app_id, input.application).await?,
@@ -240,6 +251,12 @@ impl<'a> MessageIn<'a> {
             routing: Routing::default(),
         };
         Ok(ParsedMessage { content, echo: payload.echo })
+    }
+
+    /// For how long it is to be kept, if it says so.
+    fn retention_hours(&self) -> Option<u64> {
+        let hours = self.payload_retention_hours.or(self.payload_retention_period.map(|days| days.saturating_mul(24)));
+        hours.and_then(|hours| u64::try_from(hours).ok())
     }
 
     fn retention(&self, wrong: &mut Wrong, default: Duration) -> Duration {
