@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ApiKeyId, ApplicationId, AuditEntryId, SinkId, StreamId};
+use crate::id::{ApiKeyId, ApplicationId, AuditEntryId, IntegrationId, RowId, SinkId, StreamId};
 use crate::name::Invalid;
 use crate::time::Timestamp;
 
@@ -88,8 +88,62 @@ pub enum KeyReach {
     Organization,
     /// Creates messages of one application, and nothing else.
     MessagesOf(ApplicationId),
-    /// Polls one sink, and nothing else.
+    /// Polls one sink, and nothing else, as long as [`PollerToken`] names the key.
     PollsOf(SinkId),
+    /// Acts for one application as its portal does, as long as the integration is there and names the key.
+    Integration { application: ApplicationId, integration: IntegrationId },
+}
+
+/// The text of a key or token that is kept because it is shown again. Never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyText(pub String);
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText(…)")
+    }
+}
+
+/// A key that is shown again to whoever may see secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownKey {
+    pub id: ApiKeyId,
+    pub text: KeyText,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Which keys poll a sink: there is one of these for a sink, and it decides whether a key is still good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollerToken {
+    pub org: OrgId,
+    pub sink: SinkId,
+    pub current: ShownKey,
+    /// From before rotations, with their ends.
+    pub old: Vec<(ApiKeyId, Timestamp)>,
+}
+
+impl PollerToken {
+    /// Whether the key is one of them. `Some(None)`: for as long as the key itself is.
+    pub fn end_of(&self, key: ApiKeyId) -> Option<Option<Timestamp>> {
+        if self.current.id == key {
+            return Some(self.current.expires_at);
+        }
+        self.old.iter().find(|(old, _)| *old == key).map(|(_, until)| Some(*until))
+    }
+}
+
+/// Opens a portal once, and only for some minutes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    pub id: RowId,
+    /// A hash of what the link says.
+    pub name: String,
+    /// What it is exchanged for.
+    pub token: KeyText,
+    pub capabilities: Option<Vec<Capability>>,
+    pub expires_at: Timestamp,
 }
 
 /// Who is asking, after the token was verified.
@@ -130,6 +184,9 @@ pub struct PortalSession {
     pub read_only: bool,
     /// `None`: everything a portal user may do.
     pub capabilities: Option<Vec<Capability>>,
+    /// Where it is no portal token but the key of an integration. Such a key ends with the integration only.
+    #[serde(default)]
+    pub key: Option<ApiKeyId>,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::OrgId;
+use crate::access::{OrgId, ShownKey};
 use crate::id::{ApplicationId, IntegrationId};
 use crate::time::Timestamp;
 
@@ -13,6 +13,8 @@ pub struct Integration {
     pub application: ApplicationId,
     pub name: String,
     pub feature_flags: Vec<String>,
+    /// The only key that acts for it.
+    pub key: ShownKey,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

@@ -3,8 +3,10 @@
 //! A document stands on a shelf: those of one kind that one thing owns (an application, a stream, or the tenant itself). Names are unique on their shelf.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use async_trait::async_trait;
+use hookpost_domain::access::{PollerToken, Ticket};
 use hookpost_domain::id::{Id, Kind};
 use hookpost_domain::tenant::EnvironmentSettings;
 use hookpost_domain::{Integration, Invalid, OrgId, PublicIds, RowId, Sink, Stream, StreamEventType, Timestamp};
@@ -25,11 +27,12 @@ pub enum DocumentKind {
     EnvironmentSettings = 5,
     /// Something that may be used once.
     Ticket = 6,
+    PollerToken = 7,
 }
 
 impl DocumentKind {
-    pub const ALL: [Self; 6] =
-        [Self::Integration, Self::Stream, Self::StreamEventType, Self::Sink, Self::EnvironmentSettings, Self::Ticket];
+    pub const ALL: [Self; 7] =
+        [Self::Integration, Self::Stream, Self::StreamEventType, Self::Sink, Self::EnvironmentSettings, Self::Ticket, Self::PollerToken];
 
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == number)
@@ -100,6 +103,11 @@ pub trait Document: Serialize + DeserializeOwned + Send + 'static {
     fn owner(&self) -> RowId;
     fn id(&self) -> RowId;
     fn name(&self) -> Option<&str>;
+
+    /// From then on it is as if it had been deleted.
+    fn forget_at(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 impl dyn Store {
@@ -154,7 +162,7 @@ pub fn shelf<T: Document>(org: &OrgId, owner: RowId) -> Shelf {
 fn row_of<T: Document>(document: &T) -> Result<DocumentRow, Unavailable> {
     let data = to_json(document).map_err(|error| Unavailable(error.to_string()))?;
     let shelf = shelf::<T>(document.org(), document.owner());
-    Ok(DocumentRow { shelf, id: document.id(), name: document.name().map(str::to_owned), data, forget_at: None })
+    Ok(DocumentRow { shelf, id: document.id(), name: document.name().map(str::to_owned), data, forget_at: document.forget_at() })
 }
 
 fn read<T: Document>(row: &DocumentRow) -> Result<T, Unavailable> {
@@ -255,6 +263,53 @@ impl Document for EnvironmentSettings {
     /// There is one.
     fn id(&self) -> RowId {
         RowId::MAX
+    }
+
+    fn name(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// Whoever has one says neither a tenant nor who he is, so all tickets stand on one shelf.
+impl Document for Ticket {
+    const KIND: DocumentKind = DocumentKind::Ticket;
+
+    fn org(&self) -> &OrgId {
+        static SHELF: LazyLock<OrgId> = LazyLock::new(OrgId::management);
+        &SHELF
+    }
+
+    fn owner(&self) -> RowId {
+        RowId::MIN
+    }
+
+    fn id(&self) -> RowId {
+        self.id
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn forget_at(&self) -> Option<Timestamp> {
+        Some(self.expires_at)
+    }
+}
+
+impl Document for PollerToken {
+    const KIND: DocumentKind = DocumentKind::PollerToken;
+
+    fn org(&self) -> &OrgId {
+        &self.org
+    }
+
+    fn owner(&self) -> RowId {
+        self.sink.row()
+    }
+
+    /// There is one for a sink.
+    fn id(&self) -> RowId {
+        self.sink.row()
     }
 
     fn name(&self) -> Option<&str> {

@@ -4,7 +4,10 @@
 //! the check does not compile into anything useful.
 
 pub(crate) mod api_key;
+pub(crate) mod key;
+pub(crate) mod last_use;
 pub(crate) mod portal;
+mod streams;
 pub(crate) mod token;
 
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use std::sync::Arc;
 use aide::OperationInput;
 use axum::extract::FromRequestParts;
 use hookpost_domain::access::{Capability, PortalSession};
-use hookpost_domain::{OrgId, Principal, Scope, Source};
+use hookpost_domain::{ApplicationId, OrgId, Principal, Scope, Source};
 use hookpost_store::{ApplicationView, Reference};
 use http::request::Parts;
 
@@ -107,6 +110,23 @@ impl Caller {
             return Err(Problem::NOT_FOUND);
         }
         api.store.application_by_id(source.application).await?.ok_or(Problem::NOT_FOUND)
+    }
+
+    /// The tenant, for creating messages: a key may be for those of one application. Ask [`Self::may_send_to`] when the application is known.
+    pub(crate) fn sender(&self) -> Result<&OrgId, Problem> {
+        match &*self.0 {
+            Principal::Sender { org, .. } => Ok(org),
+            _ => self.org(Right::Send),
+        }
+    }
+
+    /// For a key of another application it is not there.
+    pub(crate) fn may_send_to(&self, application: ApplicationId) -> Result<(), Problem> {
+        match &*self.0 {
+            Principal::Sender { application: own, .. } if *own != application => Err(Problem::APPLICATION_NOT_FOUND),
+            Principal::Sender { .. } => Ok(()),
+            _ => self.org(Right::Send).map(drop),
+        }
     }
 
     pub(crate) fn principal(&self) -> &Principal {

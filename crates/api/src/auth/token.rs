@@ -1,4 +1,5 @@
-//! From the `Authorization` header to a [`Principal`]: opaque API keys, and signed tokens (JWT, HS256) whose subject is a tenant or an application.
+//! From the `Authorization` header to a [`Principal`]: opaque API keys (what they open is said in `key.rs`), and signed tokens (JWT, HS256) whose
+//! subject is a tenant, an application or a stream.
 //!
 //! Verified tokens are remembered by their hash, because every message asks. What is remembered holds while the catalogue stays as it was; after any
 //! change, keys and revocations are asked for again. Tokens themselves are never kept nor logged.
@@ -9,15 +10,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hookpost_domain::access::{Capability, KeyReach, PortalSession, RevocationTarget};
-use hookpost_domain::id::ApplicationKind;
-use hookpost_domain::{ApplicationId, OrgId, Principal, Scope, Timestamp};
+use hookpost_domain::access::{Capability, PortalSession, RevocationTarget};
+use hookpost_domain::id::{ApplicationKind, StreamKind};
+use hookpost_domain::{ApplicationId, OrgId, Principal, Scope, StreamId, Timestamp};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::auth::api_key;
+use crate::auth::last_use::LastUse;
+use crate::auth::{api_key, key};
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -52,7 +54,7 @@ pub fn org_token(secret: &TokenSecret, org: &OrgId, now: Timestamp) -> String {
     sign(secret, &Claims::new(org.as_str(), now, now + ORG_TOKEN_LIFE))
 }
 
-/// What a token says. Everything after `sub` is only in tokens of applications.
+/// What a token says. Everything after `sub` is only in tokens of applications and streams.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Claims {
     #[serde(default)]
@@ -110,6 +112,8 @@ struct Verified {
     expires_at: Option<Timestamp>,
     /// The catalogue as it was when keys and revocations were last asked for.
     catalog_version: u64,
+    /// Of a key.
+    last_use: Option<Arc<LastUse>>,
 }
 
 #[derive(Debug)]
@@ -133,12 +137,15 @@ pub(crate) async fn verify(api: &Api, headers: &HeaderMap) -> Result<Arc<Princip
             api.tokens.0.invalidate(&hash);
             return Err(Problem::Unauthenticated);
         }
-        Some(known) if known.catalog_version == catalog_version => return Ok(known.principal),
+        Some(known) if known.catalog_version == catalog_version => {
+            note_use(api, &known, now);
+            return Ok(known.principal);
+        }
         // The signature of a token stays good; only keys can be replaced or deleted.
-        Some(known) if token.starts_with(api_key::PREFIX) => verify_key(api, hash, now, catalog_version).await.inspect_err(|_| {
-            drop(known);
-            api.tokens.0.invalidate(&hash);
-        })?,
+        Some(known) if token.starts_with(api_key::PREFIX) => {
+            let verified = verify_key(api, hash, now, catalog_version).await.inspect_err(|_| api.tokens.0.invalidate(&hash))?;
+            Verified { last_use: known.last_use, ..verified }
+        }
         Some(known) => Verified { catalog_version, ..known },
         None if token.starts_with(api_key::PREFIX) => verify_key(api, hash, now, catalog_version).await?,
         None => verify_signed(api, token, now, catalog_version)?,
@@ -146,9 +153,16 @@ pub(crate) async fn verify(api: &Api, headers: &HeaderMap) -> Result<Arc<Princip
     if let Some(end) = refuse_revoked(api, &verified.principal, now).await? {
         verified.expires_at = Some(verified.expires_at.map_or(end, |own| own.min(end)));
     }
+    note_use(api, &verified, now);
     let principal = Arc::clone(&verified.principal);
     api.tokens.0.insert(hash, verified);
     Ok(principal)
+}
+
+fn note_use(api: &Api, verified: &Verified, now: Timestamp) {
+    if let Some(last_use) = &verified.last_use {
+        last_use.note(api, now);
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -157,17 +171,13 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn verify_key(api: &Api, hash: [u8; 32], now: Timestamp, catalog_version: u64) -> Result<Verified, Problem> {
-    let key = api.store.api_key_by_hash(hash).await?.ok_or(Problem::Unauthenticated)?;
-    if key.expires_at.is_some_and(|end| end <= now) {
+    let found = api.store.api_key_by_hash(hash).await?.ok_or(Problem::Unauthenticated)?;
+    let (principal, expires_at) = key::open(api, &found).await?.ok_or(Problem::Unauthenticated)?;
+    if expires_at.is_some_and(|end| end <= now) {
         return Err(Problem::Unauthenticated);
     }
-    let org = key.org.clone();
-    let principal = match key.reach {
-        KeyReach::Organization => Principal::Org { org, scopes: key.scopes.clone(), key: Some(key.id) },
-        KeyReach::MessagesOf(application) => Principal::Sender { org, application, key: key.id },
-        KeyReach::PollsOf(sink) => Principal::Poller { org, sink, key: key.id },
-    };
-    Ok(Verified { principal: Arc::new(principal), expires_at: key.expires_at, catalog_version })
+    let last_use = Some(Arc::new(LastUse::of(found.id)));
+    Ok(Verified { principal: Arc::new(principal), expires_at, catalog_version, last_use })
 }
 
 fn verify_signed(api: &Api, token: &str, now: Timestamp, catalog_version: u64) -> Result<Verified, Problem> {
@@ -185,7 +195,7 @@ fn verify_signed(api: &Api, token: &str, now: Timestamp, catalog_version: u64) -
         return Err(Problem::Unauthenticated);
     }
     let principal = principal_of(api, token, claims)?;
-    Ok(Verified { principal: Arc::new(principal), expires_at: Some(expires_at), catalog_version })
+    Ok(Verified { principal: Arc::new(principal), expires_at: Some(expires_at), catalog_version, last_use: None })
 }
 
 fn principal_of(api: &Api, token: &str, claims: Claims) -> Result<Principal, Problem> {
@@ -194,11 +204,13 @@ fn principal_of(api: &Api, token: &str, claims: Claims) -> Result<Principal, Pro
         let org = OrgId::parse(&claims.sub).map_err(|_| bad("The subject of the token is not an organization id."))?;
         return Ok(Principal::Org { org, scopes: vec![Scope::Admin], key: None });
     }
-    if !claims.sub.starts_with("app_") {
-        return Err(bad("The subject of the token must be an `org_…` or `app_…` id."));
-    }
+    let ids = api.store.public_ids();
+    let subject = match claims.sub.split_once('_') {
+        Some(("app", _)) => ids.decode::<ApplicationKind>(&claims.sub).map(Subject::Application),
+        Some(("strm", _)) => ids.decode::<StreamKind>(&claims.sub).map(Subject::Stream),
+        _ => return Err(bad("The subject of the token must be an `org_…`, `app_…` or `strm_…` id.")),
+    };
     let org = claims.org.as_deref().and_then(|org| OrgId::parse(org).ok()).ok_or_else(|| bad("The token names no organization."))?;
-    let application: ApplicationId = api.store.public_ids().decode::<ApplicationKind>(&claims.sub).ok_or(Problem::Unauthenticated)?;
     let session = PortalSession {
         // A token from elsewhere may have no id; its own hash names it as well.
         token_id: Some(claims.jti.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(api_key::hash(token)))),
@@ -206,19 +218,37 @@ fn principal_of(api: &Api, token: &str, claims: Claims) -> Result<Principal, Pro
         feature_flags: claims.feature_flags,
         read_only: claims.read_only,
         capabilities: claims.capabilities,
+        key: None,
         expires_at: Timestamp::from_unix_ms(claims.exp.saturating_mul(1000)),
         issued_at: Timestamp::from_unix_ms(claims.iat_ms.unwrap_or_else(|| claims.iat.saturating_mul(1000))),
     };
-    Ok(Principal::Application { org, application, session })
+    match subject.ok_or(Problem::Unauthenticated)? {
+        Subject::Application(application) => Ok(Principal::Application { org, application, session }),
+        Subject::Stream(stream) => Ok(Principal::Stream { org, stream, session }),
+    }
+}
+
+/// What a portal token is for.
+enum Subject {
+    Application(ApplicationId),
+    Stream(StreamId),
 }
 
 /// Says when the token will be revoked, where that is known already.
 async fn refuse_revoked(api: &Api, principal: &Principal, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
-    let Principal::Application { application, session, .. } = principal else { return Ok(None) };
+    let (session, whole) = match principal {
+        Principal::Application { application, session, .. } => (session, RevocationTarget::Application(*application)),
+        Principal::Stream { stream, session, .. } => (session, RevocationTarget::Stream(*stream)),
+        Principal::Org { .. } | Principal::Sender { .. } | Principal::Poller { .. } => return Ok(None),
+    };
+    // The key of an integration is no session that somebody could end.
+    if session.key.is_some() {
+        return Ok(None);
+    }
     let targets = [
         session.token_id.clone().map(RevocationTarget::Token),
-        session.session_id.clone().map(|session| RevocationTarget::Session(*application, session)),
-        Some(RevocationTarget::Application(*application)),
+        session.session_id.clone().and_then(|session| session_target(principal, session)),
+        Some(whole),
     ];
     let mut end = None;
     for target in targets.into_iter().flatten() {
@@ -229,4 +259,12 @@ async fn refuse_revoked(api: &Api, principal: &Principal, now: Timestamp) -> Res
         }
     }
     Ok(end)
+}
+
+fn session_target(principal: &Principal, session: String) -> Option<RevocationTarget> {
+    match principal {
+        Principal::Application { application, .. } => Some(RevocationTarget::Session(*application, session)),
+        Principal::Stream { stream, .. } => Some(RevocationTarget::StreamSession(*stream, session)),
+        Principal::Org { .. } | Principal::Sender { .. } | Principal::Poller { .. } => None,
+    }
 }

@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{ContentQuery, MessageOut, expired, nothing};
-use crate::auth::{Caller, Right};
+use crate::auth::Caller;
 use crate::extract::{Accepted, Path, Query, RawBody, json_response, parse_json};
 use crate::idempotency;
 use crate::problem::{FieldError, MISSING, Problem, Wrong};
@@ -153,7 +153,7 @@ pub(crate) async fn create(
     OnceKey(idempotency_key): OnceKey,
     body: RawBody<MessageIn<'static>>,
 ) -> Result<AcceptedMessage, Problem> {
-    let org = caller.org(Right::Send)?;
+    let org = caller.sender()?;
     let now = api.now();
     let input: MessageIn<'_> = parse_json(&body.0).map_err(|error| Problem::Invalid(vec![error]))?;
     let ParsedMessage { mut content, echo } = input.parse(&body.0, &api.settings, now)?;
@@ -162,6 +162,7 @@ pub(crate) async fn create(
         Some(view) => view,
         None => create_application(&api, &caller, &path.app_id, input.application).await?,
     };
+    caller.may_send_to(view.application.id)?;
     content.routing = routing::fan_out(&view.endpoints, &content.event_type, &content.channels);
     let with_content = query.with_content.unwrap_or(true);
     let payload = if with_content { echo } else { Cow::Borrowed(nothing()) };
