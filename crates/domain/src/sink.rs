@@ -64,6 +64,9 @@ pub struct SinkProgress {
     /// The last event that was taken, for whoever asks.
     pub last_taken: Option<MessageId>,
     pub failing: Option<SinkFailing>,
+    /// What is being tried, where it could not be made out again from the feed: it is sent as it is until it is taken or skipped.
+    #[serde(default)]
+    pub batch: Option<SinkBatch>,
     /// What was handed to a consumer that has not said yes to it: nobody else gets it before.
     pub lent: Option<SinkLoan>,
     /// Messages before `after` whose `deliver_at` had not come: they are sent when it does.
@@ -79,6 +82,16 @@ pub struct SinkFailing {
     pub next_at: Timestamp,
     /// In the words of the attempt.
     pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkBatch {
+    /// Where the sink stood when it was made. Stands the sink elsewhere, somebody moved it, and this is no batch any more.
+    pub from: Option<MessageId>,
+    /// Where it stands when this was taken.
+    pub up_to: Option<MessageId>,
+    /// In the order in which they are sent.
+    pub messages: Vec<MessageId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +121,41 @@ pub struct SinkAttempt {
     pub response: String,
     pub duration_ms: u32,
     pub at: Timestamp,
+}
+
+impl SinkProgress {
+    /// Everything up to `message` counts as taken, but for what is to be sent at a time that has not come. Never goes back.
+    pub fn skip_to(&mut self, message: MessageId, now: Timestamp) {
+        self.after = self.after.max(Some(message));
+        self.deferred.retain(|deferred| deferred.message > message || deferred.at > now);
+        self.begin_anew();
+    }
+
+    /// The next event is the first after `after`, wherever the sink stood.
+    pub fn seek(&mut self, after: Option<MessageId>) {
+        self.after = after;
+        // What is met again is not sent twice.
+        self.deferred.retain(|deferred| Some(deferred.message) <= after);
+        self.begin_anew();
+    }
+
+    /// What waits for a retry is tried at once.
+    pub fn force(&mut self, now: Timestamp) {
+        if let Some(failing) = &mut self.failing {
+            failing.next_at = failing.next_at.min(now);
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.failing = None;
+        self.batch = None;
+        self.lent = None;
+    }
+
+    /// The batch that is to be tried again, unless somebody moved the sink since it was made.
+    pub fn batch_to_retry(&self) -> Option<&SinkBatch> {
+        self.batch.as_ref().filter(|batch| batch.from == self.after)
+    }
 }
 
 impl SinkOwner {

@@ -55,6 +55,9 @@ impl TaskStatus {
 pub struct TaskProgress {
     /// Everything above this message has been looked at (work goes from new to old) — or below, for work from old to new.
     pub cursor: Option<MessageId>,
+    /// The last application that was done, for work that goes from one to the next.
+    #[serde(default)]
+    pub application: Option<ApplicationId>,
     /// How many times the whole window was gone through already (recovery looks for failed deliveries first, then for canceled ones).
     pub passes: u8,
     pub looked_at: u64,

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookpost_domain::{ApplicationId, Clock, EndpointId, Entropy, RetrySchedule, limits};
-use hookpost_store::SharedStore;
+use hookpost_domain::{ApplicationId, Clock, EndpointId, Entropy, RetrySchedule, SinkId, limits};
 use hookpost_store::queue::{LeasedDelivery, News, NewsReceiver, ReadyReceiver};
+use hookpost_store::{SharedStore, Unavailable};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::arrivals::{Arrival, Arrivals};
 use crate::budget::Shared;
 use crate::lanes::{LaneCell, Lanes};
 use crate::metrics::EngineMetrics;
@@ -43,6 +44,8 @@ pub struct Engine {
     events_waiting: Mutex<Option<mpsc::Receiver<Waiting>>>,
     pub(crate) tasks_changed: Notify,
     pub(crate) sources_changed: Notify,
+    pub(crate) sinks_changed: Notify,
+    pub(crate) arrivals: Arc<Arrivals>,
 
     /// Workers, claims and other short work on behalf of lanes.
     pub(crate) tracker: TaskTracker,
@@ -78,6 +81,8 @@ impl Engine {
             events_waiting: Mutex::new(Some(events_waiting)),
             tasks_changed: Notify::new(),
             sources_changed: Notify::new(),
+            sinks_changed: Notify::new(),
+            arrivals: Arc::default(),
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             attempts_end: CancellationToken::new(),
@@ -136,6 +141,29 @@ impl Engine {
     /// A background task was created, or asked to stop.
     pub fn wake_tasks(&self) {
         self.tasks_changed.notify_one();
+    }
+
+    /// A message was accepted there, on this node.
+    pub fn arrived(&self, application: ApplicationId) {
+        self.arrivals.arrived(application);
+    }
+
+    /// For whoever waits for messages of an application: to be asked for before its feed is looked at.
+    pub fn arrival(&self, application: ApplicationId) -> Arrival {
+        Arrivals::wait(&self.arrivals, application)
+    }
+
+    /// A sink was made, changed or deleted, or its progress was, here. (What other nodes do is noticed soon.)
+    pub fn wake_sinks(&self) {
+        self.sinks_changed.notify_one();
+    }
+
+    /// Tries a sink now that waits for a retry, whichever node serves it.
+    pub async fn force_sink(&self, sink: SinkId) -> Result<(), Unavailable> {
+        let now = self.clock.now();
+        self.store.advance_sink(sink, "", move |progress| progress.force(now), Vec::new()).await?;
+        self.wake_sinks();
+        Ok(())
     }
 
     pub fn lane_status(&self, endpoint: EndpointId) -> LaneStatus {

@@ -18,6 +18,7 @@ pub mod status;
 pub mod transport;
 pub mod why;
 
+mod arrivals;
 mod attempt;
 mod budget;
 mod cancel;
@@ -32,6 +33,7 @@ mod target;
 mod tasks;
 mod timer;
 
+pub use arrivals::Arrival;
 pub use engine::Engine;
 pub use metrics::EngineMetrics;
 pub use settings::EngineSettings;

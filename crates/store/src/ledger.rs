@@ -116,9 +116,10 @@ impl dyn Store {
     ) -> Result<SinkProgress, Unavailable> {
         let change = Box::new(move |bytes: Option<&[u8]>| {
             // What cannot be read stays as it is, and is an error below.
-            let mut progress = read_progress(bytes).ok()?;
+            let before = read_progress(bytes).ok()?;
+            let mut progress = before.clone();
             change(&mut progress);
-            to_json(&progress).ok()
+            if progress == before { None } else { to_json(&progress).ok() }
         });
         read_progress(self.advance(ProgressKey::of_sink(sink, consumer), change, entries).await?.as_deref())
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use hookpost_domain::delivery::Transition;
 use hookpost_domain::health::Health;
 use hookpost_domain::{
-    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, EventTypeName, Message, MessageId, Progress, Reason,
+    ApplicationId, Attempt, AttemptId, DeliveryKey, DeliveryState, EndpointId, EventTypeName, Message, MessageId, Progress, Reason, SinkId,
     SourceId, TaskId, Timestamp, Trigger,
 };
 
@@ -60,6 +60,11 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// Makes this node the one that asks a source which nobody calls, if no living node does; it stays so until it ends. Asked again before each look, and
     /// before what is kept of the source is read.
     async fn take_source(&self, _source: SourceId) -> Result<bool, Unavailable> {
+        Ok(true)
+    }
+
+    /// The same for a sink that is called: asked before each look at what it may be sent.
+    async fn take_sink(&self, _sink: SinkId) -> Result<bool, Unavailable> {
         Ok(true)
     }
 
