@@ -1,6 +1,6 @@
 //! Pages of a list, the way clients page: `iterator` is the id of the last item, `-` and the id of the first pages backwards.
 
-use hookpost_domain::Invalid;
+use hookpost_domain::{Invalid, RowId};
 use hookpost_domain::id::{Id, Kind, PublicIds};
 use hookpost_domain::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
 use hookpost_store::{Cursor, Order, PageRequest};
@@ -48,6 +48,11 @@ impl<T> Page<T> {
         let (ids, data): (Vec<String>, Vec<T>) = items.into_iter().unzip();
         let prev_iterator = ids.first().map(|id| format!("-{id}"));
         Self { data, iterator: ids.into_iter().next_back(), prev_iterator, done }
+    }
+
+    pub(crate) fn map<U>(self, show: impl Fn(T) -> U) -> Page<U> {
+        let Self { data, iterator, prev_iterator, done } = self;
+        Page { data: data.into_iter().map(show).collect(), iterator, prev_iterator, done }
     }
 
     /// What a list gives from behind an id that never was.
@@ -101,7 +106,7 @@ pub(crate) fn request_by_name<N>(
     Ok(PageRequest { limit, order: Order::Ascending, cursor })
 }
 
-fn parse_limit(wrong: &mut Wrong, limit: Option<u64>) -> usize {
+pub(crate) fn parse_limit(wrong: &mut Wrong, limit: Option<u64>) -> usize {
     match limit.map(usize::try_from) {
         None => PAGE_ITEMS_DEFAULT,
         Some(Ok(limit)) if (1..=PAGE_ITEMS_MAX).contains(&limit) => limit,
@@ -110,4 +115,13 @@ fn parse_limit(wrong: &mut Wrong, limit: Option<u64>) -> usize {
             PAGE_ITEMS_DEFAULT
         }
     }
+}
+
+/// The same page of a shelf, which goes by rows.
+pub(crate) fn by_row<K>(page: PageRequest<Id<K>>) -> PageRequest<RowId> {
+    let cursor = page.cursor.map(|cursor| match cursor {
+        Cursor::After(id) => Cursor::After(id.row()),
+        Cursor::Before(id) => Cursor::Before(id.row()),
+    });
+    PageRequest { limit: page.limit, order: page.order, cursor }
 }

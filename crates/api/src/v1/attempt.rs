@@ -18,7 +18,7 @@ use hookpost_domain::task::DeliveryStatus;
 use hookpost_domain::{AttemptId, EndpointId, Invalid, Message, MessageId, Trigger};
 use hookpost_store::history::{AttemptFilter, ScannedPage, StoredAttempt};
 use hookpost_store::{ApplicationView, PageRequest, Reference};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Caller, Right};
@@ -103,13 +103,26 @@ pub(crate) struct MessageAttemptOut {
     response_status_code: u16,
     response_duration_ms: u32,
     /// Success (0) or fail (2).
+    #[schemars(schema_with = "schema_of_statuses")]
     status: u8,
+    #[schemars(schema_with = "schema_of_status_texts")]
     status_text: &'static str,
     /// By the schedule (0) or by hand (1).
+    #[schemars(extend("enum" = [0, 1]))]
     trigger_type: u8,
     timestamp: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
     msg: Option<MessageOut<'static>>,
+}
+
+/// The numbers of [`DeliveryStatus`].
+pub(crate) fn schema_of_statuses(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "enum": DeliveryStatus::ALL.map(DeliveryStatus::code) })
+}
+
+/// Its words.
+pub(crate) fn schema_of_status_texts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": DeliveryStatus::ALL.map(DeliveryStatus::as_str) })
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -106,7 +106,7 @@ struct TransformationsParams<'a> {
 
 /// The idempotency key of the request, for the store.
 #[derive(Debug)]
-pub(crate) struct OnceKey(Option<IdempotencyKey>);
+pub(crate) struct OnceKey(pub(crate) Option<IdempotencyKey>);
 
 impl FromRequestParts<Api> for OnceKey {
     type Rejection = Problem;
