@@ -80,6 +80,8 @@ pub struct SinkFailing {
     /// In a row.
     pub attempts: u32,
     pub next_at: Timestamp,
+    #[serde(default)]
+    pub last_at: Timestamp,
     /// In the words of the attempt.
     pub reason: String,
 }

@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::arrivals::{Arrival, Arrivals};
 use crate::budget::Shared;
 use crate::lanes::{LaneCell, Lanes};
+use crate::listeners::{Listener, Listeners};
 use crate::metrics::EngineMetrics;
 use crate::operational::{EVENTS_WAITING_MAX, Waiting};
 use crate::recorder::Recorder;
@@ -25,6 +25,9 @@ use crate::transport::Transport;
 
 const RESTORE_RETRY: Duration = Duration::from_millis(500);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(5);
+
+/// Who waits for messages of an application; see [`Listener`].
+pub type Arrival = Listener<ApplicationId>;
 
 #[derive(Debug)]
 pub struct Engine {
@@ -45,7 +48,9 @@ pub struct Engine {
     pub(crate) tasks_changed: Notify,
     pub(crate) sources_changed: Notify,
     pub(crate) sinks_changed: Notify,
-    pub(crate) arrivals: Arc<Arrivals>,
+    pub(crate) arrivals: Arc<Listeners<ApplicationId>>,
+    /// How far a sink came was changed by somebody else than the sink.
+    pub(crate) sinks_moved: Arc<Listeners<SinkId>>,
 
     /// Workers, claims and other short work on behalf of lanes.
     pub(crate) tracker: TaskTracker,
@@ -83,6 +88,7 @@ impl Engine {
             sources_changed: Notify::new(),
             sinks_changed: Notify::new(),
             arrivals: Arc::default(),
+            sinks_moved: Arc::default(),
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             attempts_end: CancellationToken::new(),
@@ -145,24 +151,29 @@ impl Engine {
 
     /// A message was accepted there, on this node.
     pub fn arrived(&self, application: ApplicationId) {
-        self.arrivals.arrived(application);
+        self.arrivals.tell(application);
     }
 
     /// For whoever waits for messages of an application: to be asked for before its feed is looked at.
     pub fn arrival(&self, application: ApplicationId) -> Arrival {
-        Arrivals::wait(&self.arrivals, application)
+        Listeners::listen(&self.arrivals, application)
     }
 
-    /// A sink was made, changed or deleted, or its progress was, here. (What other nodes do is noticed soon.)
+    /// A sink was made, changed or deleted here. (What other nodes do is noticed by the version of the catalogue.)
     pub fn wake_sinks(&self) {
         self.sinks_changed.notify_one();
+    }
+
+    /// How far a sink came was changed here: skipped, or set back. (What other nodes do is noticed soon.)
+    pub fn wake_sink(&self, sink: SinkId) {
+        self.sinks_moved.tell(sink);
     }
 
     /// Tries a sink now that waits for a retry, whichever node serves it.
     pub async fn force_sink(&self, sink: SinkId) -> Result<(), Unavailable> {
         let now = self.clock.now();
         self.store.advance_sink(sink, "", move |progress| progress.force(now), Vec::new()).await?;
-        self.wake_sinks();
+        self.wake_sink(sink);
         Ok(())
     }
 

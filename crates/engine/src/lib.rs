@@ -18,7 +18,6 @@ pub mod status;
 pub mod transport;
 pub mod why;
 
-mod arrivals;
 mod attempt;
 mod budget;
 mod cancel;
@@ -26,6 +25,7 @@ mod disable;
 mod engine;
 mod lane;
 mod lanes;
+mod listeners;
 mod operational;
 mod recorder;
 mod retention;
@@ -33,8 +33,8 @@ mod target;
 mod tasks;
 mod timer;
 
-pub use arrivals::Arrival;
-pub use engine::Engine;
+pub use engine::{Arrival, Engine};
+pub use listeners::Listener;
 pub use metrics::EngineMetrics;
 pub use settings::EngineSettings;
 pub use status::LaneStatus;
