@@ -160,6 +160,21 @@ pub const RETRY_STEPS_MAX: usize = 64;
 pub const RETRY_SPAN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const RECOVER_WINDOW_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// Sinks that send at the same moment; the others wait for their turn.
+pub const SINKS_SENDING_AT_ONCE_MAX: usize = 256;
+/// Payload in one batch of a sink; one message goes however large it is.
+pub const SINK_BATCH_BYTES_MAX: usize = 1 << 20;
+/// Messages that are looked at for one batch, where the sink wants few of them.
+pub const SINK_MESSAGES_LOOKED_AT_MAX: usize = 5000;
+/// Messages of a sink that wait for their time; the sink goes past no more.
+pub const SINK_DEFERRED_MAX: usize = 1000;
+/// Longest wait between two tries of a batch, unless the receiver asks for more.
+pub const SINK_BACK_OFF_MAX: Duration = Duration::from_secs(3600);
+/// How long a receiver can make a sink wait by `Retry-After`.
+pub const SINK_RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How much of an answer is kept with the attempt at a sink.
+pub const SINK_RESPONSE_BYTES_KEPT: usize = 2000;
+
 /// Deliveries that one lane holds in memory; the rest waits on disk.
 pub const LANE_DELIVERIES_IN_MEMORY_MAX: usize = 512;
 pub const LANE_BYTES_IN_MEMORY_MAX: usize = 4 << 20;

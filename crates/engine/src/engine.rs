@@ -96,7 +96,7 @@ impl Engine {
         })
     }
 
-    /// Takes up what the store has, serves what becomes ready, and runs background tasks, pull sources and retention, until `shutdown`; then stops claiming, gives attempts
+    /// Takes up what the store has, serves what becomes ready, and runs background tasks, pull sources, sinks and retention, until `shutdown`; then stops claiming, gives attempts
     /// in flight the grace period, records them and releases the rest. `news`: of other nodes, where the store is shared. To be called once.
     pub async fn run(self: Arc<Self>, mut ready: ReadyReceiver, mut news: Option<NewsReceiver>, shutdown: CancellationToken) {
         let mut services = JoinSet::new();
@@ -108,6 +108,7 @@ impl Engine {
         services.spawn(Arc::clone(&self).serve_retention());
         services.spawn(Arc::clone(&self).serve_tasks());
         services.spawn(Arc::clone(&self).serve_pull());
+        services.spawn(Arc::clone(&self).serve_sinks(news.is_some()));
         let mut recorder = JoinSet::new();
         recorder.spawn(Arc::clone(&self).serve_recorder());
 

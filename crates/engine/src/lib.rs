@@ -29,6 +29,7 @@ mod listeners;
 mod operational;
 mod recorder;
 mod retention;
+mod sinks;
 mod target;
 mod tasks;
 mod timer;

@@ -28,6 +28,9 @@ pub struct EngineMetrics {
     polled: Counter,
     back_fills_failed: Counter,
     back_filled: Counter,
+    sink_batches_taken: Counter,
+    sink_batches_failed: Counter,
+    sink_events_taken: Counter,
     in_flight: Gauge,
     lanes: Gauge,
     backlog: Gauge,
@@ -71,6 +74,9 @@ impl EngineMetrics {
         let polled = counter("polled", "Messages made by poll sources");
         let back_fills_failed = counter("back_fills_failed", "Looks for missing events that failed");
         let back_filled = counter("back_filled", "Events that never arrived and were fetched from the provider");
+        let sink_batches_taken = counter("sink_batches_taken", "Batches that sinks answered with 2xx");
+        let sink_batches_failed = counter("sink_batches_failed", "Tries of batches that sinks did not take");
+        let sink_events_taken = counter("sink_events_taken", "Events in batches that sinks took");
 
         let in_flight = Gauge::default();
         registry.register("attempts_in_flight", "Attempts under way", in_flight.clone());
@@ -118,6 +124,9 @@ impl EngineMetrics {
             polled,
             back_fills_failed,
             back_filled,
+            sink_batches_taken,
+            sink_batches_failed,
+            sink_events_taken,
             in_flight,
             lanes,
             backlog,
@@ -187,6 +196,15 @@ impl EngineMetrics {
 
     pub(crate) fn poll_failed(&self) {
         self.polls_failed.inc();
+    }
+
+    pub(crate) fn sink_tried(&self, events: usize, success: bool) {
+        if success {
+            self.sink_batches_taken.inc();
+            self.sink_events_taken.inc_by(events as u64);
+        } else {
+            self.sink_batches_failed.inc();
+        }
     }
 
     pub(crate) fn back_filled(&self, messages: usize) {

@@ -113,7 +113,7 @@ impl ReadyEndpoint {
     }
 }
 
-fn parse_url(url: &str) -> Result<Uri, String> {
+pub(crate) fn parse_url(url: &str) -> Result<Uri, String> {
     let uri: Uri = url.parse().map_err(|problem| format!("the URL of the endpoint cannot be read: {problem}"))?;
     match uri.scheme_str() {
         Some("http" | "https") if uri.host().is_some_and(|host| !host.is_empty()) => Ok(uri),

@@ -9,8 +9,10 @@ use hookpost_domain::id::{ApplicationKind, MessageKind, SourceKind};
 use hookpost_domain::source::SourceToken;
 use hookpost_domain::*;
 use hookpost_store::catalog::TaskFilter;
+use hookpost_store::documents::{DocumentKind, DocumentRow, RowChange, Shelf};
 use hookpost_store::history::*;
 use hookpost_store::intake::KeptAnswer;
+use hookpost_store::ledger::{LogWindow, ProgressChange};
 use hookpost_store::queue::*;
 use hookpost_store::*;
 use parking_lot::Mutex;
@@ -40,6 +42,13 @@ pub(crate) struct Faults {
     /// How often somebody wanted to work on a task.
     pub(crate) tasks_asked_for: usize,
     pub(crate) sources_are_elsewhere: bool,
+    pub(crate) sinks_are_elsewhere: bool,
+    /// How often somebody asked whether he is the one to look after a sink.
+    pub(crate) sinks_asked_for: usize,
+    /// Steps of progress that are still written down; those after them hang, as in a crash.
+    pub(crate) advances_left: Option<usize>,
+    pub(crate) ledger_is_away: bool,
+    pub(crate) feeds_read: usize,
     /// What is remembered of sources is not.
     pub(crate) states_are_lost: bool,
     pub(crate) intake_is_away: bool,
@@ -98,6 +107,12 @@ impl Queue for FaultyStore {
 
     async fn take_source(&self, _source: SourceId) -> Result<bool, Unavailable> {
         Ok(!self.faults.lock().sources_are_elsewhere)
+    }
+
+    async fn take_sink(&self, _sink: SinkId) -> Result<bool, Unavailable> {
+        let mut faults = self.faults.lock();
+        faults.sinks_asked_for += 1;
+        Ok(!faults.sinks_are_elsewhere)
     }
 
     async fn release(&self, leases: Vec<(DeliveryKey, LeaseId)>) -> Result<(), Unavailable> {
@@ -227,7 +242,6 @@ delegate! { Catalog {
 }
 
 delegate! { History {
-    async fn feed(application: ApplicationId, after: Option<MessageId>, limits: FeedLimits) -> Result<Feed, Unavailable>;
     async fn usage(application: ApplicationId, since: Timestamp, until: Timestamp) -> Result<Vec<hookpost_store::usage::Usage>, Unavailable>;
     async fn message(application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable>;
     async fn messages(application: ApplicationId, filter: MessageFilter, page: PageRequest<MessageId>) -> Result<ScannedPage<Message, MessageId>, Unavailable>;
@@ -244,6 +258,44 @@ delegate! { History {
     async fn expunge_message(application: ApplicationId, message: MessageId) -> Result<bool, Unavailable>;
     async fn expunge_attempt(message: MessageId, id: AttemptId) -> Result<bool, Unavailable>;
     async fn forget(policy: RetentionPolicy, now: Timestamp) -> Result<Forgotten, Unavailable>;
+}
+    async fn feed(&self, application: ApplicationId, after: Option<MessageId>, limits: FeedLimits) -> Result<Feed, Unavailable> {
+        self.faults.lock().feeds_read += 1;
+        self.inner.feed(application, after, limits).await
+    }
+}
+
+delegate! { Documents {
+    async fn document(shelf: &Shelf, named: Named<'_>) -> Result<Option<DocumentRow>, Unavailable>;
+    async fn documents(shelf: &Shelf, page: PageRequest<RowId>) -> Result<Listed<DocumentRow>, Unavailable>;
+    async fn documents_of_kind(kind: DocumentKind) -> Result<Vec<DocumentRow>, Unavailable>;
+    async fn create_document(row: DocumentRow) -> Result<(), WriteError>;
+    async fn update_document(shelf: &Shelf, id: RowId, change: RowChange) -> Result<DocumentRow, WriteError>;
+    async fn delete_document(shelf: &Shelf, id: RowId) -> Result<(), WriteError>;
 } }
 
-hookpost_store::delegate_documents_and_ledger!(FaultyStore);
+delegate! { Ledger {
+    async fn progress(key: &ProgressKey) -> Result<Option<Vec<u8>>, Unavailable>;
+    async fn forget_progress(of: RowId) -> Result<(), Unavailable>;
+    async fn append(entries: Vec<LogEntry>) -> Result<(), Unavailable>;
+    async fn log(log: &LogName, window: LogWindow, page: PageRequest<RowId>) -> Result<Listed<LogEntry>, Unavailable>;
+    async fn log_entry(log: &LogName, id: RowId) -> Result<Option<LogEntry>, Unavailable>;
+}
+    async fn advance(&self, key: ProgressKey, change: ProgressChange, entries: Vec<LogEntry>) -> Result<Option<Vec<u8>>, Unavailable> {
+        if self.faults.lock().ledger_is_away {
+            return Err(Unavailable("told to fail".into()));
+        }
+        let hangs = match &mut self.faults.lock().advances_left {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        self.inner.advance(key, change, entries).await
+    }
+}

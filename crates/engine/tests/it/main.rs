@@ -11,4 +11,5 @@ mod nodes;
 mod order;
 mod pull;
 mod simulation;
+mod sinks;
 mod world;

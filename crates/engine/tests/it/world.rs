@@ -109,7 +109,12 @@ impl Transport for Line {
         let path = request.uri.path().to_owned();
         let sent = Sent {
             path: path.clone(),
-            message: self.network.ids.decode(&text("webhook-id").expect("webhook-id")).expect("an id of this store"),
+            message: {
+                // A batch is named by its first and its last message.
+                let id = text("webhook-id").expect("webhook-id");
+                let first = id.split('-').next().unwrap_or_default();
+                self.network.ids.decode(first).expect("an id of this store")
+            },
             attempt: text("hookpost-attempt").expect("hookpost-attempt").parse().expect("a number"),
             trigger: text("hookpost-trigger").expect("hookpost-trigger"),
             will_retry_after: text("hookpost-will-retry-after").map(|value| value.parse().expect("seconds")),
@@ -390,6 +395,18 @@ impl World {
     }
 
     pub(crate) async fn send_with(
+        &self,
+        application: ApplicationId,
+        event_type: &str,
+        change: impl FnOnce(&mut MessageContent),
+    ) -> MessageId {
+        let id = self.send_elsewhere(application, event_type, change).await;
+        self.engine.arrived(application);
+        id
+    }
+
+    /// As if another node had accepted it.
+    pub(crate) async fn send_elsewhere(
         &self,
         application: ApplicationId,
         event_type: &str,
