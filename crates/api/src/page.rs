@@ -1,8 +1,8 @@
 //! Pages of a list, the way clients page: `iterator` is the id of the last item, `-` and the id of the first pages backwards.
 
-use hookpost_domain::{Invalid, RowId};
 use hookpost_domain::id::{Id, Kind, PublicIds};
 use hookpost_domain::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+use hookpost_domain::{Invalid, RowId};
 use hookpost_store::{Cursor, Order, PageRequest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -19,7 +19,8 @@ use crate::ingest;
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::v1::{
-    api_key, application, attempt, authentication, background_task, destination, endpoint, event_type, feed, health, message, poller, statistics, stream, why,
+    api_key, application, attempt, authentication, background_task, destination, endpoint, event_type, feed, health, message, poller,
+    statistics, stream, why,
 };
 use crate::{docs_page, metrics, openapi};
 
@@ -60,6 +61,8 @@ fn table(target: Target) -> Table {
         .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",  "v1.endpoint.rotate-secret",  "Replace the signing secret; the old one signs along for a while", endpoint::secret::rotate)
         .row(Get,    "/app/{app_id}/endpoint/{endpoint_id}/stats",          "v1.endpoint.get-stats",      "Count the deliveries of an endpoint by state",        endpoint::stats::get)
         .row(Get,    "/app/{app_id}/endpoint/{endpoint_id}/attempt-stats",  "v1.endpoint.get-attempt-stats", "Count the deliveries of an endpoint that came to an end", endpoint::stats::of_attempts)
+        .row(Get,    "/app/{app_id}/endpoint/{endpoint_id}/rate-limit-status", "v1.endpoint.get-throttling-status", "Say whether an endpoint is held back now",      endpoint::throttling::get)
+        .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt", "v1.message.test-attempt", "Try an endpoint out, and see what it answers",          message::trial::test_attempt)
         .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/recover",        "v1.endpoint.recover",        "Send again what failed since a time",                 endpoint::replay::recover)
         .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/replay-missing", "v1.endpoint.replay-missing", "Send what an endpoint never got since a time",        endpoint::replay::replay_missing)
         .row(Post,   "/app/{app_id}/endpoint/{endpoint_id}/bulk-replay",    "v1.endpoint.bulk-replay",    "Send again everything that matches",                  endpoint::replay::bulk_replay)
@@ -74,6 +77,9 @@ fn table(target: Target) -> Table {
         .row(Get,    "/app/{app_id}/msg/{msg_id}",             "v1.message.get",                  "Get a message",                                       message::get)
         .row(Get,    "/app/{app_id}/msg/{msg_id}/raw",         "v1.message.get-raw-payload",      "Get the payload of a message as text",                message::raw)
         .row(Delete, "/app/{app_id}/msg/{msg_id}/content",     "v1.message.expunge-content",      "Remove the payload of a message for good",            message::expunge)
+        .row(Post,   "/app/{app_id}/msg/bulk-expunge",         "v1.message.bulk-expunge-content", "Remove the payloads of some messages for good",       message::bulk_expunge)
+        .row(Post,   "/app/{app_id}/msg/search",               "v1.message.search",               "Look for messages, also by text in their payloads",   message::search::search)
+        .row(Post,   "/msg/broadcast",                         "v1.message.broadcast",            "Send a message to every application",                 message::broadcast::broadcast)
 
         .about("Message Attempt", "Every try to deliver a message to an endpoint, and how far each delivery came.")
         .row(Get,    "/app/{app_id}/attempt/endpoint/{endpoint_id}",                 "v1.message-attempt.list-by-endpoint",            "List the attempts at an endpoint, newest first",    attempt::list_by_endpoint)

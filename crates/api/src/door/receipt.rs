@@ -48,6 +48,7 @@ pub(super) async fn make_message(
     let Some(accepted) = received.message else { return Err(Refusal::application_gone()) };
     let counted = if accepted.repeated { &api.metrics.messages_repeated } else { &api.metrics.messages_accepted };
     counted.inc();
+    api.engine.arrived(application);
     tracing::debug!(
         target: "hookpost::receive",
         org = %arrival.source().org,

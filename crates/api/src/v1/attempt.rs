@@ -89,6 +89,13 @@ pub(crate) struct AttemptsQuery {
     event_types: Vec<String>,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct AttemptQuery {
+    /// Attempts are never canceled, only deliveries are: it changes nothing here.
+    #[expect(dead_code, reason = "clients send it, and it is described")]
+    expanded_statuses: Option<bool>,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MessageAttemptOut {
@@ -225,7 +232,12 @@ fn next_page(
     Some(PageRequest { cursor: Some(if backwards { Before(at) } else { After(at) }), ..asked.clone() })
 }
 
-pub(crate) async fn get(State(api): State<Api>, caller: Caller, Path(path): Path<AttemptPath>) -> Result<Json<MessageAttemptOut>, Problem> {
+pub(crate) async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(path): Path<AttemptPath>,
+    Query(_): Query<AttemptQuery>,
+) -> Result<Json<MessageAttemptOut>, Problem> {
     let (_, _, stored) = find(&api, &caller, &path, Right::Read).await?;
     Ok(Json(MessageAttemptOut::new(&api, stored, true, None)))
 }
@@ -321,7 +333,7 @@ pub(crate) fn status_code_class(class: u16) -> Result<u16, Invalid> {
 }
 
 impl MessageAttemptOut {
-    fn new(api: &Api, stored: StoredAttempt, with_content: bool, msg: Option<MessageOut<'static>>) -> Self {
+    pub(crate) fn new(api: &Api, stored: StoredAttempt, with_content: bool, msg: Option<MessageOut<'static>>) -> Self {
         let StoredAttempt { id, key, attempt } = stored;
         let status = if attempt.outcome.is_success() { DeliveryStatus::Success } else { DeliveryStatus::Fail };
         Self {

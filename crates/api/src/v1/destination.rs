@@ -17,7 +17,7 @@ use crate::v1::endpoint::secret::EndpointSecretRotateIn;
 use crate::v1::feed::EventOut;
 use crate::v1::sink::attempt::{self, AttemptsQuery, DestinationAttemptOut};
 use crate::v1::sink::http::{self, EmptyResponse, HttpSinkHeadersPatchIn, SinkSecretOut, SinkTransformIn, SinkTransformationOut};
-use crate::v1::sink::models::{SinkOut, DestinationIn, DestinationOut, DestinationPatch};
+use crate::v1::sink::models::{DestinationIn, DestinationOut, DestinationPatch, SinkOut};
 use crate::v1::sink::position::{self, SkipParams, SkipQuery};
 use crate::v1::sink::{self, Holder, ListQuery};
 
@@ -88,7 +88,11 @@ pub(crate) async fn patch(
     sink::change(&api, &found, change).await.map(|sink| Json(DestinationOut(sink)))
 }
 
-pub(crate) async fn get(State(api): State<Api>, caller: Caller, Path(path): Path<DestinationPath>) -> Result<Json<DestinationOut>, Problem> {
+pub(crate) async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(path): Path<DestinationPath>,
+) -> Result<Json<DestinationOut>, Problem> {
     let found = find(&api, &caller, &path, Right::Read).await?;
     SinkOut::load(&api, &found).await.map(|sink| Json(DestinationOut(sink)))
 }
@@ -99,7 +103,11 @@ pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): P
     Ok(NoContent)
 }
 
-pub(crate) async fn get_secret(State(api): State<Api>, caller: Caller, Path(path): Path<DestinationPath>) -> Result<Json<SinkSecretOut>, Problem> {
+pub(crate) async fn get_secret(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(path): Path<DestinationPath>,
+) -> Result<Json<SinkSecretOut>, Problem> {
     let found = find(&api, &caller, &path, Right::ReadSecret).await?;
     http::secret(&found).map(Json)
 }
@@ -180,7 +188,11 @@ pub(crate) async fn last_acked_event(
     position::last_acked(&api, &found).await.map(Json)
 }
 
-pub(crate) async fn next_event(State(api): State<Api>, caller: Caller, Path(path): Path<DestinationPath>) -> Result<Json<EventOut>, Problem> {
+pub(crate) async fn next_event(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(path): Path<DestinationPath>,
+) -> Result<Json<EventOut>, Problem> {
     let found = find(&api, &caller, &path, Right::Read).await?;
     position::next_event(&api, &found).await.map(Json)
 }

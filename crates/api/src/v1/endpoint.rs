@@ -9,6 +9,7 @@ pub(crate) mod headers;
 pub(crate) mod replay;
 pub(crate) mod secret;
 pub(crate) mod stats;
+pub(crate) mod throttling;
 
 #[cfg(test)]
 mod tests;

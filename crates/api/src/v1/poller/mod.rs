@@ -17,10 +17,10 @@ use crate::auth::{Caller, Right};
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
+use crate::v1;
 use crate::v1::feed::{self, Asked, EventStreamOut, Read};
 use crate::v1::message::MessageOut;
 use crate::v1::sink::{beginning, refuse_unless_poller};
-use crate::v1;
 
 pub(crate) use consumer::{poll as consumer_poll, seek};
 

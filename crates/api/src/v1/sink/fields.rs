@@ -5,7 +5,7 @@ use hookpost_domain::endpoint::CustomHeader;
 use hookpost_domain::id::SinkKind;
 use hookpost_domain::secret::EndpointSecrets;
 use hookpost_domain::sink::{HttpSink, SinkOwner, SinkTarget};
-use hookpost_domain::{Channel, EventTypeName, Invalid, Sink, SinkId, SigningSecret, Timestamp, Uid, limits};
+use hookpost_domain::{Channel, EventTypeName, Invalid, SigningSecret, Sink, SinkId, Timestamp, Uid, limits};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

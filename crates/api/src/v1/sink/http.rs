@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use hookpost_domain::endpoint::CustomHeader;
 use hookpost_domain::request::check_custom_header;
 use hookpost_domain::secret::RotateError;
 use hookpost_domain::sink::{HttpSink, SinkTarget};
-use hookpost_domain::endpoint::CustomHeader;
-use hookpost_domain::{Invalid, Sink, SigningSecret};
+use hookpost_domain::{Invalid, SigningSecret, Sink};
 use hookpost_store::WriteError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::extract::present;
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
+pub(crate) use crate::v1::attempt::resend::EmptyResponse;
 use crate::v1::endpoint::fields::check_headers_together;
 use crate::v1::endpoint::headers::EndpointHeadersOut;
 use crate::v1::endpoint::secret::Rotation;
@@ -43,10 +44,6 @@ pub(crate) struct SinkTransformIn {
     code: Option<Option<String>>,
 }
 
-/// An object without fields.
-#[derive(Debug, Default, Serialize, JsonSchema)]
-pub(crate) struct EmptyResponse {}
-
 pub(crate) fn secret(sink: &Sink) -> Result<SinkSecretOut, Problem> {
     Ok(SinkSecretOut { key: Some(called(sink)?.secrets.current.verification_key()) })
 }
@@ -55,10 +52,8 @@ pub(crate) async fn rotate(api: &Api, sink: &Sink, Rotation { given, grace }: Ro
     let kind = called(sink)?.secrets.current.kind();
     let new = given.unwrap_or_else(|| SigningSecret::generate(kind, &*api.entropy));
     let now = api.now();
-    let rotated = change(api, sink, move |http| {
-        http.secrets.rotate(new, grace, now).map_err(|error| Invalid::new(error.to_string()))
-    })
-    .await;
+    let rotated =
+        change(api, sink, move |http| http.secrets.rotate(new, grace, now).map_err(|error| Invalid::new(error.to_string()))).await;
     match rotated {
         // The grace period was checked: it can only be the number of old secrets.
         Err(WriteError::Refused(_)) => Err(Problem::bad_request("limit_reached", RotateError::TooManyOld.to_string())),

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use hookpost_domain::Sink;
 use hookpost_domain::application::Metadata;
 use hookpost_domain::sink::{SinkProgress, SinkTarget};
-use hookpost_domain::Sink;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,8 +14,8 @@ use super::fields::Kind;
 use crate::extract::present;
 use crate::problem::Problem;
 use crate::state::Api;
-use crate::v1::{Time, feed};
 use crate::v1::endpoint::headers::EndpointHeadersOut;
+use crate::v1::{Time, feed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -140,9 +140,7 @@ impl SinkOut {
     fn new(api: &Api, sink: &Sink, progress: SinkProgress) -> Self {
         let config = match &sink.target {
             SinkTarget::Poller => None,
-            SinkTarget::Http(http) => {
-                Some(SinkHttpConfigOut { url: http.url.clone(), headers: EndpointHeadersOut::of(&http.headers) })
-            }
+            SinkTarget::Http(http) => Some(SinkHttpConfigOut { url: http.url.clone(), headers: EndpointHeadersOut::of(&http.headers) }),
         };
         let status = match &progress.failing {
             _ if sink.disabled => SinkStatus::Disabled,

@@ -142,7 +142,9 @@ pub(crate) async fn upsert(
             let changed = change_event_type(&api, &existing, change).await?;
             Ok(CreatedOr::Existing(StreamEventTypeOut::new(&changed)))
         }
-        None if name.as_str() != path.name => Err(Problem::body("name", "must be the name in the path, where the event type is to be created")),
+        None if name.as_str() != path.name => {
+            Err(Problem::body("name", "must be the name in the path, where the event type is to be created"))
+        }
         None => {
             let created = create_from(&api, org, name, change).await?;
             Ok(CreatedOr::Created(StreamEventTypeOut::new(&created)))
@@ -211,7 +213,13 @@ impl StreamEventTypePatch {
         let mut wrong = Wrong::in_body();
         let feature_flags = self.feature_flags.map(|flags| wrong.each("featureFlags", flags.unwrap_or_default(), flag));
         wrong.nothing()?;
-        Ok(EventTypeChange { name: None, description: self.description, feature_flags, deprecated: self.deprecated, archived: self.archived })
+        Ok(EventTypeChange {
+            name: None,
+            description: self.description,
+            feature_flags,
+            deprecated: self.deprecated,
+            archived: self.archived,
+        })
     }
 }
 
