@@ -13,6 +13,7 @@ What shall differ stands in the file of exceptions with its reason. One that fit
 """
 
 import argparse
+import copy
 import fnmatch
 import json
 import sys
@@ -192,7 +193,7 @@ class Comparison:
         for value in theirs.enum or [] if ours.enum is not None else []:
             if value not in ours.enum:
                 self.find(name, place, f"may be {json.dumps(value)}")
-        by_variants = set.intersection(*({*v().required} for v in theirs.variants)) if theirs.variants else set()
+        by_variants = set.intersection(*(set(v().required) for v in theirs.variants)) if theirs.variants else set()
         for field in sorted(ours.required - theirs.required - by_variants):
             self.find(name, f"{place} {field}", "must not be required")
         self.deeper(name, place, theirs, ours, self.request, seen)
@@ -240,17 +241,32 @@ class Comparison:
         self.variants(name, place, theirs, ours, compare, seen)
 
     def variants(self, name, place, theirs, ours, compare, seen):
-        own = ours.variants_by_type()
+        wanted, own = theirs.variants_by_type(), ours.variants_by_type()
         kind = ours.properties.get("type")
-        for value, variant in theirs.variants_by_type().items():
+        if compare == self.response and wanted and kind:
+            for value in sorted(set(kind().enum or []) - wanted.keys()):
+                self.find(name, f"{place} type", f"must not be {json.dumps(value)}")
+        for value, variant in wanted.items():
             if value in own:
                 compare(name, f"{place} type={value}", variant, own[value], seen=seen)
             elif own or not kind or (kind().enum and value not in kind().enum):
-                self.find(name, f"{place} type={value}", "is missing")
+                # What we never answer with need not be understood.
+                if compare == self.request:
+                    self.find(name, f"{place} type={value}", "is missing")
             else:
-                # We have one object for all types, with what they have in common.
-                variant.required |= theirs.required
-                compare(name, f"{place} type={value}", variant, ours, seen=seen)
+                self.flat(name, f"{place} type={value}", variant, ours, compare, seen)
+
+    def flat(self, name, place, variant, ours, compare, seen):
+        """We have one object for all types: a field of one of them may be absent, and is so in the others."""
+        for field, schema in variant.properties.items():
+            if field == "type":
+                continue
+            if field not in ours.properties:
+                self.find(name, f"{place} {field}", "is missing")
+                continue
+            mine = copy.copy(ours.properties[field]())
+            mine.nullable = schema().nullable
+            compare(name, f"{place} {field}", schema(), mine, seen=seen)
 
 
 def known(schema):
@@ -272,25 +288,31 @@ def main():
     findings = Comparison(Description(arguments.published), Description(arguments.ours)).run()
     with open(arguments.exceptions, "rb") as file:
         exceptions = tomllib.load(file).get("difference", [])
+    rules = [(rule, exception) for exception in exceptions for rule in rules_of(exception)]
     wrong, used = [], set()
     for finding in findings:
-        fitting = [number for number, exception in enumerate(exceptions) if fits(finding, exception)]
-        used.update(fitting)
+        fitting = {rule for rule, _ in rules if fits(finding, rule)}
+        used |= fitting
         if not fitting:
             wrong.append(finding)
-    for number, exception in enumerate(exceptions):
+    meant = len(findings) - len(wrong)
+    for rule, exception in rules:
         if not exception.get("reason", "").strip():
-            wrong.append(f"exception without a reason: {exception['what']}")
-        if number not in used:
-            wrong.append(f"exception that fits nothing any more: {exception['what']}")
+            wrong.append(f"exception without a reason: {rule}")
+        if rule not in used:
+            wrong.append(f"exception that fits nothing any more: {rule}")
     print("\n".join(wrong))
-    print(f"{len(findings)} differences, {len(findings) - len([f for f in wrong if f in findings])} of them meant", file=sys.stderr)
+    print(f"{len(findings)} differences from the published API, {meant} of them meant", file=sys.stderr)
     return 1 if wrong else 0
 
 
-def fits(finding, exception):
+def rules_of(exception):
     what = exception["what"]
-    return any(fnmatch.fnmatchcase(finding, one.replace("[", "[[]")) for one in ([what] if isinstance(what, str) else what))
+    return [what] if isinstance(what, str) else what
+
+
+def fits(finding, rule):
+    return fnmatch.fnmatchcase(finding, rule.replace("[", "[[]"))
 
 
 if __name__ == "__main__":
