@@ -160,6 +160,11 @@ pub const RETRY_STEPS_MAX: usize = 64;
 pub const RETRY_SPAN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const RECOVER_WINDOW_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// Applications that the result of a task lists one by one.
+pub const TASK_STATISTICS_MAX: usize = 20_000;
+/// Messages that the result of a broadcast lists one by one.
+pub const TASK_MESSAGES_LISTED_MAX: usize = 1000;
+
 /// Sinks that send at the same moment; the others wait for their turn.
 pub const SINKS_SENDING_AT_ONCE_MAX: usize = 256;
 /// Payload in one batch of a sink; one message goes however large it is.

@@ -8,6 +8,7 @@ use hookpost_store::{Cursor, Order, PageRequest};
 
 use super::{After, PAGE_ITEMS, Page, Stop, next_cursor, page_request};
 use crate::engine::Engine;
+use crate::tasks::result::Yield;
 
 impl Engine {
     pub(super) async fn expunge_page(&self, application: ApplicationId, progress: TaskProgress) -> Result<Page, Stop> {
@@ -21,7 +22,7 @@ impl Engine {
             }
             self.expunge_answers(message.id).await?;
         }
-        Ok(Page { looked_at: found.items.len() as u64, affected, send: Vec::new(), after })
+        Ok(Page { looked_at: found.items.len() as u64, affected, send: Vec::new(), after, found: Yield::Nothing })
     }
 
     async fn expunge_answers(&self, message: MessageId) -> Result<(), Stop> {

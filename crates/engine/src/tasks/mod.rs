@@ -1,4 +1,4 @@
-//! Background tasks: recovery, replays, expunging.
+//! Background tasks: recovery, replays, expunging, broadcasts, and questions that take their time.
 //!
 //! A task is a row with a cursor. Work goes page by page, from old to new; after each page the cursor is written, so that a task that is found
 //! running at the start goes on where it was. A page that was interrupted is done again, which sends nothing twice that is still waiting. A task
@@ -6,9 +6,12 @@
 //!
 //! Where several nodes share a store, one of them works on a task; it makes sure of that before each page.
 
+mod applications;
 mod estimate;
+mod export;
 mod expunge;
 mod replay;
+mod result;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::engine::Engine;
+use result::Yield;
 
 /// Tasks that run at the same time; the others wait for their turn.
 const TASKS_AT_ONCE_MAX: usize = 4;
@@ -44,11 +48,13 @@ struct Page {
     /// To be sent again.
     send: Vec<DeliveryKey>,
     after: After,
+    found: Yield,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum After {
     GoOnFrom(MessageId),
+    GoOnPast(ApplicationId),
     NextPass,
     Finished,
 }
@@ -175,7 +181,7 @@ impl Engine {
         let mut task = self.running_task(id).await?;
         if task.progress == TaskProgress::default() {
             let estimate = self.estimate(&task).await?;
-            task = self.advance_task(id, move |progress| progress.estimate = estimate).await?;
+            task = self.advance_task(id, move |task| task.progress.estimate = estimate).await?;
         }
         loop {
             if let (Some(application), Some(endpoint)) = (task.application, task.work.endpoint()) {
@@ -183,14 +189,17 @@ impl Engine {
             }
             self.take_task(id).await?;
             let started = Instant::now();
-            let page = self.page(&task).await?;
-            let sent = self.send_again(&task, page.send).await?;
+            let mut page = self.page(&task).await?;
+            let sent = self.send_again(&task, std::mem::take(&mut page.send)).await?;
             task = self
-                .advance_task(id, move |progress| {
+                .advance_task(id, move |task| {
+                    page.found.add_to(&mut task.result);
+                    let progress = &mut task.progress;
                     progress.looked_at += page.looked_at;
                     progress.affected += page.affected + sent;
                     match page.after {
                         After::GoOnFrom(message) => progress.cursor = Some(message),
+                        After::GoOnPast(application) => progress.application = Some(application),
                         After::NextPass => (progress.cursor, progress.passes) = (None, progress.passes.saturating_add(1)),
                         After::Finished => progress.estimate = progress.looked_at,
                     }
@@ -215,9 +224,12 @@ impl Engine {
                 self.bulk_page(*endpoint, *since, *until, filter, task.progress).await
             }
             TaskWork::ExpungeAllContents { application } => self.expunge_page(*application, task.progress).await,
-            TaskWork::ApplicationUsage { .. } | TaskWork::EventTypeUsage | TaskWork::Broadcast { .. } | TaskWork::ExportEventTypes => {
-                Err(Stop::Impossible("nobody does this work yet"))
+            TaskWork::ApplicationUsage { applications, since, until } => {
+                self.usage_page(task, applications.as_deref(), *since, *until).await
             }
+            TaskWork::EventTypeUsage => self.subscriptions_page(task).await,
+            TaskWork::Broadcast { message } => self.broadcast_page(task, message).await,
+            TaskWork::ExportEventTypes => self.export_page(&task.org).await,
         }
     }
 
@@ -254,13 +266,13 @@ impl Engine {
         self.store.task(id).await?.filter(|task| task.status == TaskStatus::Running).ok_or(Stop::Canceled)
     }
 
-    async fn advance_task(&self, id: TaskId, step: impl FnOnce(&mut TaskProgress) + Send + 'static) -> Result<BackgroundTask, Stop> {
+    async fn advance_task(&self, id: TaskId, step: impl FnOnce(&mut BackgroundTask) + Send + 'static) -> Result<BackgroundTask, Stop> {
         let now = self.clock.now();
         let change = Box::new(move |task: &mut BackgroundTask| {
             if task.status != TaskStatus::Running {
                 return Err(Invalid::new("the task was canceled"));
             }
-            step(&mut task.progress);
+            step(task);
             task.updated_at = now;
             Ok(())
         });

@@ -9,6 +9,7 @@ use hookpost_store::{Order, PageRequest};
 
 use super::{After, Page, Stop, next_cursor, page_request};
 use crate::engine::Engine;
+use crate::tasks::result::Yield;
 
 /// A window of time as the lists take it.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +66,7 @@ impl Engine {
         };
         let looked_at = found.items.len() as u64;
         let send = found.items.into_iter().filter(|(_, delivery)| is_wanted(delivery.state)).map(|(_, delivery)| delivery.key).collect();
-        Ok(Page { looked_at, affected: 0, send, after })
+        Ok(Page { looked_at, affected: 0, send, after, found: Yield::Nothing })
     }
 
     /// Messages that the endpoint would get today and was never sent.
@@ -94,7 +95,7 @@ impl Engine {
                 send.push(key);
             }
         }
-        Ok(Page { looked_at, affected: 0, send, after })
+        Ok(Page { looked_at, affected: 0, send, after, found: Yield::Nothing })
     }
 
     pub(super) async fn bulk_page(
@@ -119,7 +120,7 @@ impl Engine {
                 send.push(delivery.key);
             }
         }
-        Ok(Page { looked_at, affected: 0, send, after })
+        Ok(Page { looked_at, affected: 0, send, after, found: Yield::Nothing })
     }
 
     pub(super) async fn bulk_list(

@@ -49,6 +49,8 @@ pub(crate) struct Faults {
     pub(crate) advances_left: Option<usize>,
     pub(crate) ledger_is_away: bool,
     pub(crate) feeds_read: usize,
+    /// Messages that are still accepted; those after them are written down, and their answer is lost in a crash.
+    pub(crate) accepts_left: Option<usize>,
     /// What is remembered of sources is not.
     pub(crate) states_are_lost: bool,
     pub(crate) intake_is_away: bool,
@@ -171,11 +173,26 @@ macro_rules! delegate {
 }
 
 delegate! { Intake {
-    async fn accept(message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError>;
     async fn known_once(keys: &[Once], now: Timestamp) -> Result<Vec<bool>, Unavailable>;
     async fn kept_answer(key: IdempotencyKey, now: Timestamp) -> Result<Option<KeptAnswer>, Unavailable>;
     async fn keep_answer(key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable>;
 }
+    async fn accept(&self, message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError> {
+        let accepted = self.inner.accept(message, now).await;
+        let hangs = match &mut self.faults.lock().accepts_left {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        accepted
+    }
+
     async fn receive(&self, received: NewReceipt, now: Timestamp) -> Result<Received, AcceptError> {
         if self.faults.lock().intake_is_away {
             return Err(Unavailable("told to fail".into()).into());

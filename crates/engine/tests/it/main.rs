@@ -12,4 +12,5 @@ mod order;
 mod pull;
 mod simulation;
 mod sinks;
+mod tasks;
 mod world;

@@ -446,13 +446,13 @@ impl World {
         self.engine.wake(application, endpoint);
     }
 
-    pub(crate) async fn task(&self, application: ApplicationId, work: hookpost_domain::task::TaskWork) -> TaskId {
+    pub(crate) async fn task(&self, application: impl Into<Option<ApplicationId>>, work: hookpost_domain::task::TaskWork) -> TaskId {
         let now = self.now();
         let id = TaskId::from_row(self.store.inner_row_id(now));
         let task = BackgroundTask {
             id,
             org: OrgId::parse(OrgId::DEFAULT).expect("an org"),
-            application: Some(application),
+            application: application.into(),
             work,
             status: hookpost_domain::task::TaskStatus::Running,
             result: None,

@@ -39,7 +39,7 @@ pub(crate) async fn skip(api: &Api, sink: &Sink, query: SkipQuery, input: SkipPa
     if let Some(target) = target {
         let now = api.now();
         api.store.advance_sink(sink.id, "", move |progress| progress.skip_to(target, now), Vec::new()).await?;
-        api.engine.wake_sinks();
+        api.engine.wake_sink(sink.id);
     }
     Ok(())
 }

@@ -66,6 +66,17 @@ pub(crate) async fn create(
         (Err(Problem::NotFound(_)), Some(given)) => create_of_path(&api, &caller, &path.stream_id, given).await?,
         (found, _) => found?,
     };
+    accept(&api, &stream, events, key).await?;
+    Ok(Accepted(CreateStreamEventsOut {}))
+}
+
+/// One after the other, and none twice under the same key.
+pub(super) async fn accept(
+    api: &Api,
+    stream: &Stream,
+    events: Vec<(EventTypeName, Bytes)>,
+    key: Option<IdempotencyKey>,
+) -> Result<(), Problem> {
     for (index, (event_type, payload)) in events.into_iter().enumerate() {
         let now = api.now();
         let content = MessageContent {
@@ -86,7 +97,7 @@ pub(crate) async fn create(
         api.store.accept(message, now).await.map_err(of_stream)?;
         api.engine.arrived(stream.log);
     }
-    Ok(Accepted(CreateStreamEventsOut {}))
+    Ok(())
 }
 
 pub(crate) async fn latest(

@@ -8,7 +8,7 @@ pub(crate) mod event_type;
 pub(crate) mod sink;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use axum::extract::State;
 use hookpost_domain::application::Metadata;
