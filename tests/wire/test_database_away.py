@@ -22,13 +22,13 @@ URL = {"url": "https://example.com/hook"}
 SOURCE = {"name": "Knocks", "type": "github", "config": {"secret": "hush hush"}}
 BODIES: dict[str, Any] = {
     "v1.application.create": {"name": "x"},
-    "v1.application.update": {"name": "x"},
+    "v1.application.upsert": {"name": "x"},
     "v1.event-type.create": {"name": "x.y", "description": ""},
-    "v1.event-type.update": {"description": ""},
+    "v1.event-type.upsert": {"description": ""},
     "v1.event-type.set-retry-schedule": {"retrySchedule": [5]},
     "v1.endpoint.create": URL,
-    "v1.endpoint.update": URL,
-    "v1.endpoint.update-headers": {"headers": {"x-a": "b"}},
+    "v1.endpoint.upsert": URL,
+    "v1.endpoint.set-headers": {"headers": {"x-a": "b"}},
     "v1.endpoint.patch-headers": {"headers": {"x-a": "b"}},
     "v1.endpoint.recover": SINCE,
     "v1.endpoint.replay-missing": SINCE,

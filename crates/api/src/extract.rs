@@ -312,6 +312,15 @@ pub(crate) enum CreatedOr<T> {
     Existing(T),
 }
 
+impl<T> CreatedOr<T> {
+    pub(crate) fn map<U>(self, show: impl FnOnce(T) -> U) -> CreatedOr<U> {
+        match self {
+            Self::Created(body) => CreatedOr::Created(show(body)),
+            Self::Existing(body) => CreatedOr::Existing(show(body)),
+        }
+    }
+}
+
 /// 204.
 #[derive(Debug)]
 pub(crate) struct NoContent;

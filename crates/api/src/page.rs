@@ -55,6 +55,11 @@ impl<T> Page<T> {
         Self { data, iterator: ids.into_iter().next_back(), prev_iterator, done }
     }
 
+    pub(crate) fn map<U>(self, show: impl Fn(T) -> U) -> Page<U> {
+        let Self { data, iterator, prev_iterator, done } = self;
+        Page { data: data.into_iter().map(show).collect(), iterator, prev_iterator, done }
+    }
+
     /// What a list gives from behind an id that never was.
     pub(crate) fn empty() -> Self {
         Self { data: Vec::new(), iterator: None, prev_iterator: None, done: true }
@@ -115,7 +120,7 @@ pub(crate) fn of_rows<K: Kind>(page: PageRequest<Id<K>>) -> PageRequest<RowId> {
     PageRequest { limit: page.limit, order: page.order, cursor }
 }
 
-fn parse_limit(wrong: &mut Wrong, limit: Option<u64>) -> usize {
+pub(crate) fn parse_limit(wrong: &mut Wrong, limit: Option<u64>) -> usize {
     match limit.map(usize::try_from) {
         None => PAGE_ITEMS_DEFAULT,
         Some(Ok(limit)) if (1..=PAGE_ITEMS_MAX).contains(&limit) => limit,
@@ -124,4 +129,13 @@ fn parse_limit(wrong: &mut Wrong, limit: Option<u64>) -> usize {
             PAGE_ITEMS_DEFAULT
         }
     }
+}
+
+/// The same page of a shelf, which goes by rows.
+pub(crate) fn by_row<K>(page: PageRequest<Id<K>>) -> PageRequest<RowId> {
+    let cursor = page.cursor.map(|cursor| match cursor {
+        Cursor::After(id) => Cursor::After(id.row()),
+        Cursor::Before(id) => Cursor::Before(id.row()),
+    });
+    PageRequest { limit: page.limit, order: page.order, cursor }
 }

@@ -112,6 +112,16 @@ impl Problem {
         self
     }
 
+    /// The same for a list whose parameters stand in the body.
+    pub(crate) fn into_body_place(mut self) -> Self {
+        if let Self::Invalid(errors) = &mut self {
+            for place in errors.iter_mut().filter_map(|error| error.loc.first_mut()) {
+                "body".clone_into(place);
+            }
+        }
+        self
+    }
+
     pub(crate) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
         Self::BadRequest { code, detail: detail.into() }
     }

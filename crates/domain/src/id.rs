@@ -24,6 +24,7 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const BODY_CHARS: usize = 27;
 const BODY_BYTES: usize = 20;
 const SHORT_BODY_CHARS: usize = 22;
+const PLACE_PREFIX: &str = "iter_";
 
 /// The key of a row: time-ordered, unique in the store, never shown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -227,24 +228,28 @@ impl PublicIds {
     }
 
     fn encode_short<K: Kind>(&self, id: Id<K>) -> String {
-        let mut rest = u128::from(id.row().raw()) << 64 | u128::from(self.tag::<K>(id.row()));
-        let mut body = [b'0'; SHORT_BODY_CHARS];
-        for slot in body.iter_mut().rev() {
-            *slot = BASE62[(rest % 62) as usize];
-            rest /= 62;
-        }
-        let mut text = String::with_capacity(K::PREFIX.len() + SHORT_BODY_CHARS);
-        text.push_str(K::PREFIX);
-        text.extend(body.map(char::from));
-        text
+        short_text(K::PREFIX, id.row(), self.tag::<K>(id.row()))
     }
 
     fn decode_short<K: Kind>(&self, text: &str) -> Option<Id<K>> {
-        let body = text.strip_prefix(K::PREFIX)?;
-        let value = body.bytes().try_fold(0_u128, |value, c| value.checked_mul(62)?.checked_add(base62_digit(c)?.into()))?;
-        let row = RowId((value >> 64) as u64);
+        let row = row_of_short_text(K::PREFIX, text)?;
         let id = Id::from_row(row);
         (row <= RowId::MAX && self.encode_short(id) == text).then_some(id)
+    }
+
+    /// A place in what `reader` reads, as it carries it along: opaque, and of no use to another reader.
+    pub fn encode_place(&self, reader: RowId, after: RowId) -> String {
+        let mut hasher = SipHasher24::new_with_key(&self.key);
+        hasher.write(PLACE_PREFIX.as_bytes());
+        hasher.write_u64(reader.raw());
+        hasher.write_u64(after.raw());
+        short_text(PLACE_PREFIX, after, hasher.finish())
+    }
+
+    /// `None` for anything that was not made for this reader by this store.
+    pub fn decode_place(&self, reader: RowId, text: &str) -> Option<RowId> {
+        let after = row_of_short_text(PLACE_PREFIX, text)?;
+        (after <= RowId::MAX && self.encode_place(reader, after) == text).then_some(after)
     }
 
     fn tag<K: Kind>(&self, row: RowId) -> u64 {
@@ -253,6 +258,25 @@ impl PublicIds {
         hasher.write_u64(row.raw());
         hasher.finish()
     }
+}
+
+fn short_text(prefix: &str, row: RowId, tag: u64) -> String {
+    let mut rest = u128::from(row.raw()) << 64 | u128::from(tag);
+    let mut body = [b'0'; SHORT_BODY_CHARS];
+    for slot in body.iter_mut().rev() {
+        *slot = BASE62[(rest % 62) as usize];
+        rest /= 62;
+    }
+    let mut text = String::with_capacity(prefix.len() + SHORT_BODY_CHARS);
+    text.push_str(prefix);
+    text.extend(body.map(char::from));
+    text
+}
+
+fn row_of_short_text(prefix: &str, text: &str) -> Option<RowId> {
+    let body = text.strip_prefix(prefix)?;
+    let value = body.bytes().try_fold(0_u128, |value, c| value.checked_mul(62)?.checked_add(base62_digit(c)?.into()))?;
+    Some(RowId((value >> 64) as u64))
 }
 
 /// Whether `text` has the shape of a public id of this kind, whoever made it.
@@ -335,6 +359,15 @@ mod tests {
             prop_assert_eq!(ids.encode(x).len(), 27);
             prop_assert_eq!(ids.encode(x).cmp(&ids.encode(y)), a.cmp(&b));
             prop_assert_eq!(PublicIds::new([8; 16]).decode::<SinkKind>(&ids.encode(x)), None);
+        }
+
+        #[test]
+        fn a_place_is_good_for_its_reader_only(reader in 0..i64::MAX as u64, after in 0..=i64::MAX as u64) {
+            let ids = PublicIds::new([7; 16]);
+            let text = ids.encode_place(RowId(reader), RowId(after));
+            prop_assert_eq!(ids.decode_place(RowId(reader), &text), Some(RowId(after)));
+            prop_assert_eq!(ids.decode_place(RowId(reader + 1), &text), None);
+            prop_assert_eq!(PublicIds::new([8; 16]).decode_place(RowId(reader), &text), None);
         }
 
         #[test]

@@ -52,6 +52,23 @@ pub const PAGE_ITEMS_MAX: usize = 250;
 /// A list with a filter looks at this many rows before it answers with what it found and a cursor to go on from.
 pub const PAGE_ROWS_SCANNED_MAX: usize = 50_000;
 
+/// Uids of streams and sinks.
+pub const SHORT_UID_CHARS_MAX: usize = 60;
+/// Each is on disk before the next: the order holds whatever happens between.
+pub const STREAM_EVENTS_AT_ONCE_MAX: usize = 1000;
+pub const SINK_BATCH_DEFAULT: u16 = 100;
+pub const SINK_BATCH_MAX: u16 = 1000;
+pub const SINK_WAIT_S_MAX: u16 = 300;
+pub const SINK_FILTERS_MAX: usize = 1000;
+/// How long a poll may wait for something to come.
+pub const POLL_WAIT_S_MAX: u64 = 30;
+/// Messages that one poll looks at, wanted or not, and about how much payload.
+pub const POLL_ROWS_SCANNED_MAX: usize = 2000;
+pub const POLL_BYTES_SCANNED_MAX: usize = 4 << 20;
+pub const POLL_CONSUMER_CHARS_MAX: usize = 128;
+pub const POLL_LEASE_MS_DEFAULT: u64 = 30_000;
+pub const POLL_LEASE_MS_MAX: u64 = 3_600_000;
+
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(12 * 3600);
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 

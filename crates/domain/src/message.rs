@@ -83,6 +83,21 @@ pub struct Skip {
     pub reason: Reason,
 }
 
+impl Routing {
+    /// To this endpoint alone, whatever anybody asks for: somebody tries it out. It stands among the skips too, as what is not routed by itself; by that it is
+    /// known.
+    pub fn trial(endpoint: EndpointId) -> Self {
+        let mut routing = Self { skips: vec![Skip { endpoint, reason: Reason::NotRouted }], ..Self::default() };
+        routing.targets.push(endpoint);
+        routing
+    }
+
+    /// Whether it is for its endpoint and nobody else.
+    pub fn is_trial(&self) -> bool {
+        self.skips.iter().any(|skip| skip.reason == Reason::NotRouted && self.targets.contains(&skip.endpoint))
+    }
+}
+
 #[cfg(test)]
 impl MessageContent {
     /// A payload and nothing else.

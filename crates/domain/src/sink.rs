@@ -173,7 +173,8 @@ impl Sink {
     /// Whether the sink wants it; what it does not want counts as taken.
     pub fn wants(&self, message: &Message) -> bool {
         let content = &message.content;
-        (self.event_types.is_empty() || self.event_types.contains(&content.event_type))
+        !content.routing.is_trial()
+            && (self.event_types.is_empty() || self.event_types.contains(&content.event_type))
             && (self.channels.is_empty() || self.channels.iter().any(|channel| content.channels.contains(channel)))
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use hookpost_domain::application::Metadata;
 use hookpost_domain::id::ApplicationKind;
-use hookpost_domain::{Application, OrgId, Uid};
-use hookpost_store::{ApplicationView, Order, Reference, WriteError};
+use hookpost_domain::{Application, ApplicationId, Endpoint, OrgId, Uid, limits};
+use hookpost_store::history::ScannedPage;
+use hookpost_store::{ApplicationView, Order, PageRequest, Reference, WriteError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,9 @@ use crate::ingest::source;
 use crate::page::{self, Ordering, Page};
 use crate::problem::{FieldError, Problem, Wrong};
 use crate::state::Api;
-use crate::v1::{self, Time};
+use crate::v1::sink::{self, Holder};
+use crate::v1::statistics::is_play;
+use crate::v1::{self, Time, window};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct ApplicationPath {
@@ -74,6 +77,27 @@ pub(crate) struct ListQuery {
     /// The `iterator` or `prevIterator` of an earlier page.
     iterator: Option<String>,
     order: Option<Ordering>,
+    /// Leave out applications without endpoints. Default: false.
+    exclude_apps_with_no_endpoints: Option<bool>,
+    /// Leave out applications of which every endpoint is disabled. Default: false.
+    exclude_apps_with_disabled_endpoints: Option<bool>,
+    /// Leave out applications of which every endpoint is at `play.svix.com`. Default: false.
+    exclude_apps_with_svix_play_endpoints: Option<bool>,
+}
+
+impl ListQuery {
+    fn is_filter(&self) -> bool {
+        let excludes =
+            [self.exclude_apps_with_no_endpoints, self.exclude_apps_with_disabled_endpoints, self.exclude_apps_with_svix_play_endpoints];
+        excludes.contains(&Some(true))
+    }
+
+    fn wants(&self, view: &ApplicationView) -> bool {
+        let all = |is: fn(&Endpoint) -> bool| !view.endpoints.is_empty() && view.endpoints.iter().all(|endpoint| is(endpoint));
+        !(self.exclude_apps_with_no_endpoints == Some(true) && view.endpoints.is_empty()
+            || self.exclude_apps_with_disabled_endpoints == Some(true) && all(|endpoint| endpoint.disabled.is_disabled())
+            || self.exclude_apps_with_svix_play_endpoints == Some(true) && all(is_play))
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -92,9 +116,42 @@ pub(crate) async fn list(
     let Some(page) = page::request::<ApplicationKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)? else {
         return Ok(Json(Page::empty()));
     };
+    if query.is_filter() {
+        return list_filtered(&api, org, &query, page).await.map(Json);
+    }
     let listed = api.store.applications(org, page).await?;
     let items = listed.items.iter().map(|application| (api.public(application.id), ApplicationOut::new(&api, application)));
     Ok(Json(Page::new(items, listed.done)))
+}
+
+/// Looks at so many applications and no more. A page that ends before it is full says where to go on.
+async fn list_filtered(
+    api: &Api,
+    org: &OrgId,
+    query: &ListQuery,
+    page: PageRequest<ApplicationId>,
+) -> Result<Page<ApplicationOut>, Problem> {
+    let backwards = window::goes_backwards(&page);
+    let limit = page.limit;
+    let mut listed = api.store.applications(org, PageRequest { limit: limits::PAGE_ITEMS_MAX, ..page }).await?;
+    // From the cursor on, whichever way it goes.
+    if backwards {
+        listed.items.reverse();
+    }
+    let next = listed.items.last().map(|application| application.id).filter(|_| !listed.done);
+    let mut found = ScannedPage { items: Vec::new(), done: listed.done, next };
+    for application in listed.items {
+        let Some(view) = api.store.application_by_id(application.id).await?.filter(|view| query.wants(view)) else { continue };
+        if found.items.len() == limit {
+            (found.done, found.next) = (false, None);
+            break;
+        }
+        found.items.push(view);
+    }
+    if backwards {
+        found.items.reverse();
+    }
+    Ok(window::answer(api, backwards, found, |view| (view.application.id, ApplicationOut::new(api, &view.application))))
 }
 
 pub(crate) async fn create(
@@ -179,7 +236,9 @@ pub(crate) async fn patch(
 pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): Path<ApplicationPath>) -> Result<NoContent, Problem> {
     let view = caller.application(&api, &path.app_id, Right::Manage).await?;
     source::refuse_fed(&api, &view.application).await?;
+    let destinations = sink::all(&api, &Holder::application(&view)).await?;
     api.store.delete_application(view.application.id, api.now()).await?;
+    sink::forget(&api, destinations).await?;
     Ok(NoContent)
 }
 

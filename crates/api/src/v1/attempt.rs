@@ -18,7 +18,7 @@ use hookpost_domain::task::DeliveryStatus;
 use hookpost_domain::{AttemptId, EndpointId, Invalid, Message, MessageId, Trigger};
 use hookpost_store::history::{AttemptFilter, ScannedPage, StoredAttempt};
 use hookpost_store::{ApplicationView, PageRequest, Reference};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Caller, Right};
@@ -89,6 +89,13 @@ pub(crate) struct AttemptsQuery {
     event_types: Vec<String>,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct AttemptQuery {
+    /// Attempts are never canceled, only deliveries are: it changes nothing here.
+    #[expect(dead_code, reason = "clients send it, and it is described")]
+    expanded_statuses: Option<bool>,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MessageAttemptOut {
@@ -103,13 +110,26 @@ pub(crate) struct MessageAttemptOut {
     response_status_code: u16,
     response_duration_ms: u32,
     /// Success (0) or fail (2).
+    #[schemars(schema_with = "schema_of_statuses")]
     status: u8,
+    #[schemars(schema_with = "schema_of_status_texts")]
     status_text: &'static str,
     /// By the schedule (0) or by hand (1).
+    #[schemars(extend("enum" = [0, 1]))]
     trigger_type: u8,
     timestamp: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
     msg: Option<MessageOut<'static>>,
+}
+
+/// The numbers of [`DeliveryStatus`].
+pub(crate) fn schema_of_statuses(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "enum": DeliveryStatus::ALL.map(DeliveryStatus::code) })
+}
+
+/// Its words.
+pub(crate) fn schema_of_status_texts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": DeliveryStatus::ALL.map(DeliveryStatus::as_str) })
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -212,7 +232,12 @@ fn next_page(
     Some(PageRequest { cursor: Some(if backwards { Before(at) } else { After(at) }), ..asked.clone() })
 }
 
-pub(crate) async fn get(State(api): State<Api>, caller: Caller, Path(path): Path<AttemptPath>) -> Result<Json<MessageAttemptOut>, Problem> {
+pub(crate) async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(path): Path<AttemptPath>,
+    Query(_): Query<AttemptQuery>,
+) -> Result<Json<MessageAttemptOut>, Problem> {
     let (_, _, stored) = find(&api, &caller, &path, Right::Read).await?;
     Ok(Json(MessageAttemptOut::new(&api, stored, true, None)))
 }
@@ -308,7 +333,7 @@ pub(crate) fn status_code_class(class: u16) -> Result<u16, Invalid> {
 }
 
 impl MessageAttemptOut {
-    fn new(api: &Api, stored: StoredAttempt, with_content: bool, msg: Option<MessageOut<'static>>) -> Self {
+    pub(crate) fn new(api: &Api, stored: StoredAttempt, with_content: bool, msg: Option<MessageOut<'static>>) -> Self {
         let StoredAttempt { id, key, attempt } = stored;
         let status = if attempt.outcome.is_success() { DeliveryStatus::Success } else { DeliveryStatus::Fail };
         Self {

@@ -4,12 +4,13 @@
 //! `concurrency` and `retrySchedule` are Hookpost's own: clients that do not know them cannot lose them by a `PUT`.
 
 pub(crate) mod example;
-mod fields;
+pub(crate) mod fields;
 pub(crate) mod headers;
 pub(crate) mod operational;
 pub(crate) mod replay;
 pub(crate) mod secret;
 pub(crate) mod stats;
+pub(crate) mod throttling;
 
 #[cfg(test)]
 mod tests;

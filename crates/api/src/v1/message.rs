@@ -1,11 +1,15 @@
 //! Messages: what happened, as the producer said it. Creating them is in [`create`]; here they are read, and their contents removed.
 
+pub(crate) mod broadcast;
 pub(crate) mod create;
+pub(crate) mod search;
+pub(crate) mod trial;
 
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,6 +108,28 @@ pub(crate) struct MessagePrecheckOut {
     active: bool,
 }
 
+const EXPUNGED_AT_ONCE_MAX: usize = 1000;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct BulkExpungeContentsIn {
+    /// The ids or `eventId`s of the messages; at most 1000.
+    #[schemars(length(max = 1000))]
+    ids: Option<Vec<String>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct BulkExpungeContentsOut {
+    /// What became of each, by what it was called in the request.
+    results: BTreeMap<String, BulkExpungeStatus>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BulkExpungeStatus {
+    Expunged,
+    NotFound,
+}
+
 /// The removal of all payloads, which was started.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ExpungeAllContentsOut {
@@ -156,6 +182,30 @@ pub(crate) async fn expunge(State(api): State<Api>, caller: Caller, Path(path): 
     caller.org(Right::Manage)?;
     let (view, message) = find(&api, &caller, &path, Right::Manage).await?;
     if api.store.expunge_message(view.application.id, message.id).await? { Ok(NoContent) } else { Err(Problem::NOT_FOUND) }
+}
+
+pub(crate) async fn bulk_expunge(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(path): Path<ApplicationPath>,
+    Body(input): Body<BulkExpungeContentsIn>,
+) -> Result<Json<BulkExpungeContentsOut>, Problem> {
+    let references = input.ids.unwrap_or_default();
+    if references.len() > EXPUNGED_AT_ONCE_MAX {
+        return Err(Problem::body("ids", format!("has {} items; at most {EXPUNGED_AT_ONCE_MAX} are allowed", references.len())));
+    }
+    caller.org(Right::Manage)?;
+    let view = caller.application(&api, &path.app_id, Right::Manage).await?;
+    let mut results = BTreeMap::new();
+    for reference in references {
+        let found = match in_application(&api, &view, &reference).await {
+            Ok(message) => api.store.expunge_message(view.application.id, message.id).await?,
+            Err(Problem::NotFound(_)) => false,
+            Err(problem) => return Err(problem),
+        };
+        results.insert(reference, if found { BulkExpungeStatus::Expunged } else { BulkExpungeStatus::NotFound });
+    }
+    Ok(Json(BulkExpungeContentsOut { results }))
 }
 
 pub(crate) async fn expunge_all(

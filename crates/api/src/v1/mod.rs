@@ -42,19 +42,26 @@ pub(crate) mod attempt;
 pub(crate) mod audit_log;
 pub(crate) mod authentication;
 pub(crate) mod background_task;
+pub(crate) mod destination;
 pub(crate) mod endpoint;
 pub(crate) mod environment;
 pub(crate) mod event_type;
+pub(crate) mod feed;
 pub(crate) mod health;
 pub(crate) mod integration;
 pub(crate) mod limits;
 pub(crate) mod message;
+pub(crate) mod poller;
 pub(crate) mod retry;
+pub(crate) mod sink;
+pub(crate) mod statistics;
+pub(crate) mod stream;
 pub(crate) mod why;
 pub(crate) mod window;
 
 use hookpost_domain::application::{Metadata, check_metadata};
 use hookpost_domain::id::Kind;
+use hookpost_domain::limits::SHORT_UID_CHARS_MAX;
 use hookpost_domain::{Invalid, Timestamp, Uid};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
@@ -64,6 +71,18 @@ pub(crate) fn uid<K: Kind>(text: impl AsRef<str>) -> Result<Uid, Invalid> {
     let uid = Uid::parse(text.as_ref())?;
     if uid.as_str().starts_with(K::PREFIX) {
         return Err(Invalid::new(format!("must not begin with `{}`, which ids begin with", K::PREFIX)));
+    }
+    Ok(uid)
+}
+
+/// Of sources, streams and sinks: narrower, as published. It may have no dot.
+pub(crate) fn short_uid<K: Kind>(text: impl AsRef<str>) -> Result<Uid, Invalid> {
+    let uid = uid::<K>(text.as_ref())?;
+    if uid.as_str().len() > SHORT_UID_CHARS_MAX {
+        return Err(Invalid::new(format!("must be 1 to {} characters long", SHORT_UID_CHARS_MAX)));
+    }
+    if uid.as_str().contains('.') {
+        return Err(Invalid::new("has the character '.'; allowed are letters, digits and `-` `_`"));
     }
     Ok(uid)
 }

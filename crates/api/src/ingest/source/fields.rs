@@ -13,7 +13,6 @@ use crate::state::Api;
 use crate::v1;
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 2..=256;
-const UID_CHARS_MAX: usize = 60;
 
 /// [`IngestSourceIn`] that keeps every rule which needs no store.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ impl IngestSourceIn {
     pub(super) fn parse(self, old: Option<&Source>) -> Result<NewSource, Problem> {
         let mut wrong = Wrong::in_body();
         let name = wrong.check("name", name(self.name));
-        let uid = wrong.optional("uid", self.uid.as_deref(), uid);
+        let uid = wrong.optional("uid", self.uid, v1::short_uid::<SourceIdKind>);
         let metadata = wrong.optional("metadata", self.metadata, v1::metadata).unwrap_or_default();
         let kind = kind::parse(&mut wrong, &self.r#type, self.config.unwrap_or_default());
         let rules = self.rules.map(|rules| rules.parse(&mut wrong, old.map(|source| &source.rules)));
@@ -63,7 +62,7 @@ impl IngestSourcePatch {
         };
         let change = SourceChange {
             name: wrong.optional("name", self.name, name),
-            uid: self.uid.map(|given| wrong.optional("uid", given.as_deref(), uid)),
+            uid: self.uid.map(|given| wrong.optional("uid", given, v1::short_uid::<SourceIdKind>)),
             metadata: wrong.optional("metadata", self.metadata, v1::metadata),
             kind,
             rules: self.rules.map(|rules| rules.parse(&mut wrong, Some(&old.rules))),
@@ -149,16 +148,4 @@ fn name(name: String) -> Result<String, Invalid> {
     } else {
         Err(Invalid::new(format!("must be {} to {} characters long", NAME_CHARS.start(), NAME_CHARS.end())))
     }
-}
-
-/// Narrower than other uids, as published: it may have no dot.
-fn uid(text: &str) -> Result<Uid, Invalid> {
-    let uid = v1::uid::<SourceIdKind>(text)?;
-    if text.len() > UID_CHARS_MAX {
-        return Err(Invalid::new(format!("must be 1 to {UID_CHARS_MAX} characters long")));
-    }
-    if text.contains('.') {
-        return Err(Invalid::new("has the character '.'; allowed are letters, digits and `-` `_`"));
-    }
-    Ok(uid)
 }

@@ -11,7 +11,7 @@ use hookpost_store::history::{DeliveryFilter, MessageFilter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::status;
+use super::{schema_of_status_texts, schema_of_statuses, status};
 use crate::auth::{Caller, Right};
 use crate::extract::{Json, Path, Query};
 use crate::page::{self, Page};
@@ -65,7 +65,9 @@ pub(crate) struct DestinationsQuery {
 #[serde(rename_all = "camelCase")]
 struct DeliveryOut {
     /// Success (0), pending (1), fail (2), sending (3) or canceled (4).
+    #[schemars(schema_with = "schema_of_statuses")]
     status: u8,
+    #[schemars(schema_with = "schema_of_status_texts")]
     status_text: &'static str,
     next_attempt: Option<Time>,
 }

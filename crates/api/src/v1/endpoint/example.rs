@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{EndpointPath, find, refuse_disabled};
 use crate::auth::{Caller, Right};
-use crate::extract::{Body, Json, Path};
+use crate::extract::{Accepted, Body, Path};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
 use crate::v1::message::MessageOut;
@@ -36,7 +36,7 @@ pub(crate) async fn send(
     caller: Caller,
     Path(path): Path<EndpointPath>,
     Body(input): Body<EventExampleIn>,
-) -> Result<Json<MessageOut<'static>>, Problem> {
+) -> Result<Accepted<MessageOut<'static>>, Problem> {
     let mut wrong = Wrong::in_body();
     let event_type = wrong.check("eventType", EventTypeName::parse(&input.event_type));
     let Some(event_type) = event_type else { return Err(wrong.problem()) };
@@ -52,8 +52,6 @@ pub(crate) async fn send(
         None => return Err(Problem::NotFound("There is no such event type.")),
     };
     let now = api.now();
-    let mut routing = Routing::default();
-    routing.targets.push(endpoint.id);
     let content = MessageContent {
         event_type,
         event_id: None,
@@ -65,13 +63,13 @@ pub(crate) async fn send(
         ordering_key: None,
         payload_expires_at: now + api.settings.payload_retention,
         deliver_at: None,
-        routing,
+        routing: Routing::trial(endpoint.id),
     };
     let application = view.application.id;
     let accepted = api.store.accept(NewMessage { application, content: content.clone(), idempotency_key: None }, now).await?;
     api.engine.arrived(application);
     let message = Message { id: accepted.id, application, content, created_at: accepted.created_at };
-    Ok(Json(MessageOut::new(&api, &message, false)))
+    Ok(Accepted(MessageOut::new(&api, &message, false)))
 }
 
 /// From the first version of the schema; examples that are no objects cannot be sent.

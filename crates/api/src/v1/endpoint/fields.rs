@@ -67,7 +67,7 @@ impl EndpointIn {
             (given, _) => ("throttleRate", given),
         };
         let change = EndpointChange {
-            url: wrong.check("url", url(self.url, &api.settings)),
+            url: wrong.check("url", parse_url(self.url, &api.settings)),
             description: Some(self.description.unwrap_or_default()),
             uid: Some(wrong.optional("uid", self.uid, v1::uid::<EndpointKind>)),
             version: Some(wrong.optional("version", self.version, version).unwrap_or(1)),
@@ -76,7 +76,7 @@ impl EndpointIn {
             channels: Some(parse_channels(&mut wrong, self.channels)),
             throttle_rate: Some(wrong.optional(rate_field, throttle_rate, v1::rate)),
             metadata: Some(wrong.optional("metadata", self.metadata, v1::metadata).unwrap_or_default()),
-            headers: self.headers.map(|headers| parse_headers(&mut wrong, headers)),
+            headers: self.headers.map(|headers| parse_headers(&mut wrong, "headers", headers)),
             secret: wrong.optional("secret", self.secret, |text| SigningSecret::parse(&text)),
             ordered: self.ordered.map(Option::unwrap_or_default),
             concurrency: self.concurrency.map(|given| wrong.optional("concurrency", given, concurrency)),
@@ -99,7 +99,7 @@ impl EndpointPatch {
             (given, _) => given.map(|given| ("throttleRate", given)),
         };
         let change = EndpointChange {
-            url: wrong.optional("url", self.url, |text| url(text, &api.settings)),
+            url: wrong.optional("url", self.url, |text| parse_url(text, &api.settings)),
             description: self.description,
             uid: self.uid.map(|uid| wrong.optional("uid", uid, v1::uid::<EndpointKind>)),
             version: wrong.optional("version", self.version, version),
@@ -167,7 +167,7 @@ pub(super) async fn check_event_types(api: &Api, view: &ApplicationView, change:
     }
 }
 
-fn url(text: String, settings: &ApiSettings) -> Result<String, Invalid> {
+pub(crate) fn parse_url(text: String, settings: &ApiSettings) -> Result<String, Invalid> {
     if text.is_empty() || text.len() > limits::URL_BYTES_MAX {
         return Err(Invalid::new(format!("must be 1 to {} characters long", limits::URL_BYTES_MAX)));
     }
@@ -225,7 +225,7 @@ fn parse_channels(wrong: &mut Wrong, given: Option<Vec<String>>) -> Option<Vec<C
     Some(without_repetitions(wrong.each("channels", given, |text| Channel::parse(&text))))
 }
 
-fn without_repetitions<T: PartialEq>(items: Vec<T>) -> Vec<T> {
+pub(crate) fn without_repetitions<T: PartialEq>(items: Vec<T>) -> Vec<T> {
     let mut unique = Vec::with_capacity(items.len());
     for item in items {
         if !unique.contains(&item) {
@@ -235,19 +235,19 @@ fn without_repetitions<T: PartialEq>(items: Vec<T>) -> Vec<T> {
     unique
 }
 
-pub(super) fn parse_headers(wrong: &mut Wrong, headers: BTreeMap<String, String>) -> Vec<CustomHeader> {
+pub(crate) fn parse_headers(wrong: &mut Wrong, field: &str, headers: BTreeMap<String, String>) -> Vec<CustomHeader> {
     let headers: Vec<CustomHeader> = headers.into_iter().map(|(name, value)| CustomHeader { name, value }).collect();
     for header in &headers {
-        wrong.check("headers", check_custom_header(&header.name, &header.value));
+        wrong.check(field, check_custom_header(&header.name, &header.value));
     }
     if let Err(Invalid(rule)) = check_headers_together(&headers) {
-        wrong.add("headers", rule);
+        wrong.add(field, rule);
     }
     headers
 }
 
 /// Names are the same whatever their case.
-pub(super) fn check_headers_together(headers: &[CustomHeader]) -> Result<(), Invalid> {
+pub(crate) fn check_headers_together(headers: &[CustomHeader]) -> Result<(), Invalid> {
     if headers.len() > limits::HEADERS_PER_ENDPOINT_MAX {
         return Err(Invalid::new(format!("has {} headers; at most {} are allowed", headers.len(), limits::HEADERS_PER_ENDPOINT_MAX)));
     }

@@ -129,7 +129,7 @@ async fn change(
 impl EndpointHeadersIn {
     pub(crate) fn parse(self) -> Result<Vec<CustomHeader>, Problem> {
         let mut wrong = Wrong::in_body();
-        let headers = parse_headers(&mut wrong, self.headers);
+        let headers = parse_headers(&mut wrong, "headers", self.headers);
         wrong.nothing()?;
         Ok(headers)
     }
@@ -137,7 +137,11 @@ impl EndpointHeadersIn {
 
 impl EndpointHeadersOut {
     pub(crate) fn new(endpoint: &Endpoint) -> Self {
-        let (sensitive, shown): (Vec<_>, Vec<_>) = endpoint.headers.iter().partition(|header| is_sensitive(&header.name));
+        Self::of(&endpoint.headers)
+    }
+
+    pub(crate) fn of(headers: &[CustomHeader]) -> Self {
+        let (sensitive, shown): (Vec<_>, Vec<_>) = headers.iter().partition(|header| is_sensitive(&header.name));
         Self {
             headers: shown.into_iter().map(|header| (header.name.clone(), header.value.clone())).collect(),
             sensitive: sensitive.into_iter().map(|header| header.name.clone()).collect(),

@@ -14,6 +14,7 @@ use crate::extract::{Accepted, Body, NoContent, Path};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
 use crate::v1::attempt::{status, status_code_class};
+use crate::v1::background_task::{BackgroundTaskStatus, BackgroundTaskType};
 use crate::v1::{self, Time};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -70,10 +71,9 @@ pub(crate) struct CancelMsgsIn {
 pub(crate) struct TaskStarted {
     /// Ask `GET /background-task/{task_id}` how far it is.
     id: String,
-    /// `running`, `finished` or `failed`.
-    status: &'static str,
+    status: BackgroundTaskStatus,
     /// What kind of work it is.
-    task: &'static str,
+    task: BackgroundTaskType,
     updated_at: Time,
 }
 
@@ -176,10 +176,21 @@ pub(crate) async fn start_task(api: &Api, view: &ApplicationView, work: TaskWork
         created_at: now,
         updated_at: now,
     };
-    let started = TaskStarted { id: api.public(task.id), status: task.status.as_str(), task: task.work.kind(), updated_at: Time(now) };
-    api.store.create_task(task).await?;
-    api.engine.wake_tasks();
-    Ok(started)
+    TaskStarted::start(api, task).await
+}
+
+impl TaskStarted {
+    pub(crate) async fn start(api: &Api, task: BackgroundTask) -> Result<Self, Problem> {
+        let started = Self {
+            id: api.public(task.id),
+            status: task.status.into(),
+            task: BackgroundTaskType::of(&task.work),
+            updated_at: Time(task.updated_at),
+        };
+        api.store.create_task(task).await?;
+        api.engine.wake_tasks();
+        Ok(started)
+    }
 }
 
 /// Answers with something even where a bound is wrong, which is noted.

@@ -93,8 +93,8 @@ pub(crate) async fn rotate_in(
 /// [`EndpointSecretRotateIn`] that keeps every rule.
 #[derive(Debug)]
 pub(crate) struct Rotation {
-    given: Option<SigningSecret>,
-    grace: Duration,
+    pub(crate) given: Option<SigningSecret>,
+    pub(crate) grace: Duration,
 }
 
 impl EndpointSecretRotateIn {

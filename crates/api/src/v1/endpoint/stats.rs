@@ -37,6 +37,25 @@ pub(crate) struct EndpointStats {
     canceled: u64,
 }
 
+/// Attempts that came to an end.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct EndpointAttemptStats {
+    success: u64,
+    fail: u64,
+    canceled: u64,
+}
+
+/// The same for clients that know only how it ended.
+pub(crate) async fn of_attempts(
+    state: State<Api>,
+    caller: Caller,
+    path: Path<EndpointPath>,
+    query: Query<StatsQuery>,
+) -> Result<Json<EndpointAttemptStats>, Problem> {
+    let Json(EndpointStats { success, fail, canceled, .. }) = get(state, caller, path, query).await?;
+    Ok(Json(EndpointAttemptStats { success, fail, canceled }))
+}
+
 pub(crate) async fn get(
     State(api): State<Api>,
     caller: Caller,

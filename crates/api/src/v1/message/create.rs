@@ -107,7 +107,7 @@ struct TransformationsParams<'a> {
 
 /// The idempotency key of the request, for the store.
 #[derive(Debug)]
-pub(crate) struct OnceKey(Option<IdempotencyKey>);
+pub(crate) struct OnceKey(pub(crate) Option<IdempotencyKey>);
 
 impl FromRequestParts<Api> for OnceKey {
     type Rejection = Problem;
@@ -216,20 +216,21 @@ async fn create_application(
 }
 
 /// A message that keeps every rule and is not routed yet.
-struct ParsedMessage<'a> {
-    content: MessageContent,
+pub(super) struct ParsedMessage<'a> {
+    pub(super) content: MessageContent,
     /// The payload as it is shown in the answer.
     echo: Cow<'a, RawValue>,
 }
 
 impl<'a> MessageIn<'a> {
-    fn parse(&self, body: &'a Bytes, settings: &ApiSettings, now: Timestamp) -> Result<ParsedMessage<'a>, Problem> {
+    pub(super) fn parse(&self, body: &'a Bytes, settings: &ApiSettings, now: Timestamp) -> Result<ParsedMessage<'a>, Problem> {
         let mut wrong = Wrong::in_body();
         let event_type = wrong.check("eventType", EventTypeName::parse(self.event_type.as_ref()));
         let event_id = wrong.optional("eventId", self.event_id.as_ref(), v1::uid::<MessageKind>);
         let channels = parse_list(&mut wrong, "channels", self.channels.as_deref(), limits::CHANNELS_PER_MESSAGE_MAX, Channel::parse);
         let tags = parse_list(&mut wrong, "tags", self.tags.as_deref(), limits::TAGS_PER_MESSAGE_MAX, Tag::parse);
-        let payload_expires_at = now + self.retention(&mut wrong, settings.payload_retention);
+        let retention = parse_retention(&mut wrong, self.payload_retention_period, self.payload_retention_hours);
+        let payload_expires_at = now + retention.unwrap_or(settings.payload_retention);
         let deliver_at = wrong.optional("deliverAt", self.deliver_at.as_ref(), v1::time).filter(|at| *at > now);
         if deliver_at.is_some_and(|at| at >= payload_expires_at) {
             wrong.add("deliverAt", "must be before the payload is removed; see `payloadRetentionPeriod`");
@@ -257,26 +258,6 @@ impl<'a> MessageIn<'a> {
     fn retention_hours(&self) -> Option<u64> {
         let hours = self.payload_retention_hours.or(self.payload_retention_period.map(|days| days.saturating_mul(24)));
         hours.and_then(|hours| u64::try_from(hours).ok())
-    }
-
-    fn retention(&self, wrong: &mut Wrong, default: Duration) -> Duration {
-        let between = |max: i64| {
-            move |given: i64| match u64::try_from(given) {
-                Ok(number) if (1..=max).contains(&given) => Ok(number),
-                _ => Err(Invalid::new(format!("must be between 1 and {max}"))),
-            }
-        };
-        let days = wrong.optional("payloadRetentionPeriod", self.payload_retention_period, between(RETENTION_DAYS_MAX));
-        let hours = wrong.optional("payloadRetentionHours", self.payload_retention_hours, between(RETENTION_HOURS_MAX));
-        match (days, hours) {
-            (None, None) => default,
-            (Some(days), None) => Duration::from_secs(days * 24 * 3600),
-            (None, Some(hours)) => Duration::from_secs(hours * 3600),
-            (Some(_), Some(_)) => {
-                wrong.add("payloadRetentionHours", "cannot be given together with `payloadRetentionPeriod`");
-                default
-            }
-        }
     }
 
     /// `None` where it is wrong, which is noted.
@@ -308,6 +289,23 @@ impl<'a> MessageIn<'a> {
     }
 }
 
+/// How long a payload is kept, by days or by hours. `None`: it is not said.
+pub(super) fn parse_retention(wrong: &mut Wrong, days: Option<i64>, hours: Option<i64>) -> Option<Duration> {
+    let between = |max: i64| {
+        move |given: i64| match u64::try_from(given) {
+            Ok(number) if (1..=max).contains(&given) => Ok(number),
+            _ => Err(Invalid::new(format!("must be between 1 and {max}"))),
+        }
+    };
+    let days = wrong.optional("payloadRetentionPeriod", days, between(RETENTION_DAYS_MAX));
+    let hours = wrong.optional("payloadRetentionHours", hours, between(RETENTION_HOURS_MAX));
+    if days.is_some() && hours.is_some() {
+        wrong.add("payloadRetentionHours", "cannot be given together with `payloadRetentionPeriod`");
+    }
+    let hours = hours.or(days.map(|days| days * 24));
+    hours.map(|hours| Duration::from_secs(hours * 3600))
+}
+
 struct ParsedPayload<'a> {
     bytes: Bytes,
     content_type: PayloadType,
@@ -325,7 +323,7 @@ impl<'a> ParsedPayload<'a> {
     }
 }
 
-fn parse_list<T: PartialEq>(
+pub(super) fn parse_list<T: PartialEq>(
     wrong: &mut Wrong,
     field: &'static str,
     given: Option<&[Text<'_>]>,
@@ -346,7 +344,7 @@ fn parse_list<T: PartialEq>(
     items
 }
 
-fn missing(field: &str) -> FieldError {
+pub(super) fn missing(field: &str) -> FieldError {
     let loc = vec!["body".to_owned(), field.to_owned()];
     FieldError { loc, msg: "This field is required.".to_owned(), r#type: MISSING }
 }
