@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use self::held_store::HeldStore;
+use self::held_store::{Held, HeldStore};
 use crate::auth::portal::{self, NewSession};
 use crate::state::Api;
 use crate::{ApiMetrics, ApiSettings, ApiState, TokenSecret, org_token};
@@ -117,7 +117,7 @@ impl TestServer {
 
     pub(crate) fn with_settings(change: impl FnOnce(&mut ApiSettings)) -> Self {
         let (sender, ready) = tokio::sync::mpsc::channel(64);
-        let held = Arc::new(HeldStore::new(MemoryStore::new(PublicIds::new([7; 16]), sender)));
+        let held = Arc::new(Held::around(MemoryStore::new(PublicIds::new([7; 16]), sender)));
         let store: SharedStore = Arc::clone(&held) as SharedStore;
         let clock: Arc<dyn Clock> = Arc::new(PausedClock(Instant::now()));
         let entropy: Arc<dyn Entropy> = Arc::new(Counting::default());

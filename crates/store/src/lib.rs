@@ -12,12 +12,12 @@
 //!
 //! A store never decides: states, schedules and routings come in decided by `hookpost-domain`.
 
+pub mod altered;
 pub mod cache;
 pub mod catalog;
 pub mod codec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-mod delegate;
 pub mod documents;
 pub mod history;
 pub mod intake;

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::faulty::{Faults, FaultyStore};
+use crate::faulty::{Faults, Faulty, FaultyStore};
 
 const BEGIN: Timestamp = Timestamp::from_unix_ms(1_767_323_000_000);
 
@@ -235,7 +235,7 @@ impl World {
         change(&mut settings);
         let faults = Arc::new(Mutex::new(Faults::default()));
         let (sender, ready) = tokio::sync::mpsc::channel(ready_groups);
-        let store = Arc::new(FaultyStore::new(MemoryStore::new(ids.clone(), sender), Arc::clone(&faults)));
+        let store = Arc::new(Faulty::around(MemoryStore::new(ids.clone(), sender), Arc::clone(&faults)));
         let network = Arc::new(Network {
             script: Mutex::new(Box::new(|_| Reply::status(200))),
             sent: Mutex::default(),
@@ -292,7 +292,7 @@ impl World {
 
     pub(crate) fn restart(&mut self) {
         let (sender, ready) = tokio::sync::mpsc::channel(self.ready_groups);
-        self.store = Arc::new(FaultyStore::new(self.store.inner.restarted(sender), Arc::clone(&self.faults)));
+        self.store = Arc::new(Faulty::around(self.store.inner.restarted(sender), Arc::clone(&self.faults)));
         self.line = Arc::new(Line { network: Arc::clone(&self.network), cut: AtomicBool::new(false) });
         self.engine = new_engine(&self.store, &self.line, &self.clock, &self.entropy, &self.settings);
         self.run(ready);
@@ -531,7 +531,7 @@ impl World {
     }
 }
 
-impl FaultyStore {
+impl Faulty {
     fn inner_row_id(&self, now: Timestamp) -> RowId {
         hookpost_store::Store::new_row_id(&self.inner, now)
     }
