@@ -79,6 +79,11 @@ impl RowIds {
         Self { node, last: last.raw() >> NODE_BITS }
     }
 
+    /// From now on all are greater than `last`, too.
+    pub fn go_on_after(&mut self, last: RowId) {
+        self.last = self.last.max(last.raw() >> NODE_BITS);
+    }
+
     pub fn next(&mut self, now: Timestamp) -> RowId {
         self.last = (self.last + 1).max(now.unix_ms() << COUNTER_BITS);
         RowId(self.last << NODE_BITS | u64::from(self.node))

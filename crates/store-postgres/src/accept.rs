@@ -3,7 +3,7 @@
 //! Most groups fit at once: no keys, and nothing that waits before what they are routed to. They are one statement, which looks whether it is so and
 //! writes only then. All others go in steps: keys first, then event ids, then what won. Receipts go in steps.
 //!
-//! While a group is under way this node's mark of implied leases stays before it. If the answer to a commit is lost, the next connection first sees to it
+//! While a group is under way this node's mark of implied leases stays before it, and so does that of what it has settled ([`crate::feed`]). If the answer to a commit is lost, the next connection first sees to it
 //! that the old one can commit nothing any more, and then gives rows to whatever it had committed.
 
 mod group;
@@ -118,13 +118,15 @@ impl Group for Accepting {
     async fn connected(&mut self, client: &Client) -> Result<(), StoreError> {
         self.statements = Some(Statements::prepare(client).await?);
         self.follow_life();
-        if !self.doubtful.is_empty() {
+        let is_settled = self.shared.leases.lock().unsettled().is_none();
+        if !self.doubtful.is_empty() || !is_settled {
             match self.close_epoch(client).await? {
                 Some(epoch) => self.life.1 = epoch,
                 // Whoever buried this node gave them rows.
                 None => self.doubtful.clear(),
             }
             self.unwritten.append(&mut self.doubtful);
+            self.shared.leases.lock().settle();
         }
         self.write_down(client).await
     }
@@ -136,6 +138,7 @@ impl Group for Accepting {
         {
             // Nothing was committed.
             self.doubtful.clear();
+            self.shared.leases.lock().settle();
             self.settled();
         }
         written
@@ -247,6 +250,7 @@ impl Accepting {
     fn hand_over(&self, commands: &[AcceptCommand], planned: &Planned) -> Vec<LeasedDelivery> {
         let mut ready = Vec::new();
         let mut leases = self.shared.leases.lock();
+        leases.settle();
         for message in planned.written(commands) {
             for endpoint in &message.content.routing.targets {
                 if planned.fate(message, *endpoint) != Fate::HandOver {

@@ -1,10 +1,11 @@
 //! Ending deliveries: those that nobody holds, and all of an endpoint that goes.
 
 use hookpost_domain::task::DeliveryStatus;
-use hookpost_domain::{ApplicationId, DeliveryState, EndpointId, Reason, RowId, Timestamp};
+use hookpost_domain::{ApplicationId, DeliveryState, EndpointId, Message, Reason, RowId, Timestamp};
 use hookpost_store::codec::{StateColumns, decode_created_at, decode_message, endpoint_id, message_id};
 use hookpost_store::queue::{CancelFilter, Canceled};
 use hookpost_store::rows::RowError;
+use hookpost_store::usage::UsageCounts;
 use tokio_postgres::{GenericClient, Row};
 
 use crate::claim::progress;
@@ -13,6 +14,7 @@ use crate::error::StoreError;
 use crate::node;
 use crate::shared::Shared;
 use crate::statements::query;
+use crate::usage::UsageChanges;
 
 /// Deliveries that are looked at in one statement.
 const LOOKED_AT: i64 = 1000;
@@ -41,50 +43,54 @@ pub(crate) async fn cancel(
     which: &CancelFilter,
     reason: Reason,
     limit: usize,
+    now: Timestamp,
 ) -> Result<Canceled, StoreError> {
     let mut client = shared.connections.get().await?;
-    let (mut chosen, more) = choose(&client, endpoint, which, limit).await?;
+    let (chosen, more) = choose(&client, endpoint, which, limit).await?;
     let transaction = node::begin(&mut client, shared.node.holder()).await?;
     let row = endpoint.row().as_i64();
-    let messages: Vec<i64> = chosen.iter().map(|(message, _)| *message).collect();
+    let messages: Vec<i64> = chosen.iter().map(|message| message.id.row().as_i64()).collect();
     let mut ended = Vec::with_capacity(messages.len());
     for gone in query(&transaction, END, &[&row, &messages]).await? {
         ended.push(gone.try_get::<_, i64>(0)?);
     }
     let reason = StateColumns::of(DeliveryState::Canceled { reason }).reason;
-    let mut counts = CountChanges::default();
-    chosen.sort_unstable();
+    let (mut counts, mut usage) = (CountChanges::default(), UsageChanges::default());
+    let one = UsageCounts { canceled: 1, ..UsageCounts::default() };
     for canceled in query(&transaction, CANCEL, &[&row, &ended, &reason]).await? {
         let (message, attempts): (i64, i32) = (canceled.try_get(0)?, canceled.try_get(1)?);
-        if let Ok(place) = chosen.binary_search_by_key(&message, |(message, _)| *message) {
-            counts.moved(endpoint, chosen[place].1, status_before(attempts), DeliveryStatus::Canceled);
+        if let Ok(place) = chosen.binary_search_by_key(&message, |message| message.id.row().as_i64()) {
+            let message = &chosen[place];
+            counts.moved(endpoint, message.created_at, status_before(attempts), DeliveryStatus::Canceled);
+            usage.add(message.application, &message.content.event_type, now, one);
         }
     }
     counts.insert(&*transaction).await?;
+    usage.insert(&*transaction).await?;
     transaction.commit().await?;
     counts.committed(shared);
     Ok(Canceled { count: ended.len(), more })
 }
 
-/// Up to so many messages, oldest first, with the time at which they were accepted, and whether there are more.
+/// Up to so many messages without their payloads, oldest first, and whether there are more.
 async fn choose(
     client: &deadpool_postgres::Object,
     endpoint: EndpointId,
     which: &CancelFilter,
     limit: usize,
-) -> Result<(Vec<(i64, Timestamp)>, bool), StoreError> {
+) -> Result<(Vec<Message>, bool), StoreError> {
     let only: Option<Vec<i64>> = which.messages.as_ref().map(|ids| ids.iter().map(|id| id.row().as_i64()).collect());
     let mut chosen = Vec::new();
-    let mut after = -1;
+    let mut after = -1_i64;
     loop {
         let rows = query(client, OPEN, &[&endpoint.row().as_i64(), &after, &only, &LOOKED_AT]).await?;
         for row in &rows {
             after = row.try_get(0)?;
-            let Some(created_at) = matching(row, which)? else { continue };
+            let Some(message) = matching(row, which)? else { continue };
             if chosen.len() == limit {
                 return Ok((chosen, true));
             }
-            chosen.push((after, created_at));
+            chosen.push(message);
         }
         if rows.len() < LOOKED_AT as usize {
             return Ok((chosen, false));
@@ -92,12 +98,12 @@ async fn choose(
     }
 }
 
-fn matching(row: &Row, which: &CancelFilter) -> Result<Option<Timestamp>, StoreError> {
+fn matching(row: &Row, which: &CancelFilter) -> Result<Option<Message>, StoreError> {
     // Without one the message is forgotten.
     let Some(application) = row.try_get::<_, Option<i64>>(1)? else { return Ok(None) };
     let application = ApplicationId::from_row(RowId::from_i64(application));
     let message = decode_message(message_id(row.try_get(0)?), application, row.try_get(2)?, None).map_err(RowError::from)?;
-    Ok(which.matches(&message).then_some(message.created_at))
+    Ok(Some(message).filter(|message| which.matches(message)))
 }
 
 fn status_before(attempts: i32) -> DeliveryStatus {

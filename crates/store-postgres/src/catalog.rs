@@ -25,14 +25,16 @@ use hookpost_store::{ApplicationView, Catalog, Change, Listed, PageRequest, Refe
 
 pub(crate) use access::{load_revocations, remember};
 pub(crate) use applications::by_id as application_by_id;
+pub(crate) use walk::ids;
+pub(crate) use writing::{Failed, commit};
 
 use crate::PostgresStore;
 use crate::shared::Shared;
 use crate::statements::can_be_text;
-use writing::{Failed, carry_through};
+use writing::carry_through;
 
 impl PostgresStore {
-    async fn change<T, E, C>(&self, change: impl FnOnce(Arc<Shared>) -> C) -> Result<T, E>
+    pub(crate) async fn change<T, E, C>(&self, change: impl FnOnce(Arc<Shared>) -> C) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Failed>,
@@ -177,12 +179,13 @@ impl Catalog for PostgresStore {
         self.change(|shared| access::create_key(shared, key)).await
     }
 
-    async fn api_key(&self, _org: &OrgId, _id: ApiKeyId) -> Result<Option<ApiKey>, Unavailable> {
-        Err(Unavailable("not yet".to_owned()))
+    async fn api_key(&self, org: &OrgId, id: ApiKeyId) -> Result<Option<ApiKey>, Unavailable> {
+        Ok(access::key(&self.shared, org, id).await?)
     }
 
-    async fn update_api_key(&self, _org: &OrgId, _id: ApiKeyId, _change: Change<ApiKey>) -> Result<ApiKey, WriteError> {
-        Err(Unavailable("not yet".to_owned()).into())
+    async fn update_api_key(&self, org: &OrgId, id: ApiKeyId, change: Change<ApiKey>) -> Result<ApiKey, WriteError> {
+        let org = org.clone();
+        self.change(|shared| access::update_key(shared, org, id, change)).await
     }
 
     async fn delete_api_key(&self, org: Option<&OrgId>, id: ApiKeyId) -> Result<(), WriteError> {

@@ -32,6 +32,8 @@ pub(crate) enum Changed {
     /// Any: who works on tasks looks at all of them.
     Task,
     Source(SourceId),
+    /// Any: nobody keeps them without asking for the version.
+    Document,
 }
 
 /// Names a row of `change`.
@@ -102,6 +104,7 @@ impl Changed {
             Self::Health(id) => (4, id.row().raw().to_be_bytes().to_vec()),
             Self::Task => (5, Vec::new()),
             Self::Source(id) => (6, id.row().raw().to_be_bytes().to_vec()),
+            Self::Document => (7, Vec::new()),
         }
     }
 
@@ -116,6 +119,7 @@ impl Changed {
             4 => Some(Self::Health(EndpointId::from_row(row()?))),
             5 => Some(Self::Task),
             6 => Some(Self::Source(SourceId::from_row(row()?))),
+            7 => Some(Self::Document),
             _ => None,
         }
     }
@@ -140,6 +144,7 @@ pub(crate) fn forget(shared: &Shared, changed: &Changed) {
         Changed::EventTypes(org) => shared.catalog.drop_event_types(org),
         Changed::ApiKey(hash) => shared.catalog.forget_api_key(*hash),
         Changed::Source(id) => shared.catalog.patch_source(*id, None),
+        Changed::Document => shared.catalog.changed(),
         // Kept elsewhere, or read again as a whole.
         Changed::Revocation | Changed::Health(_) | Changed::Task => {}
     }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::StoreError;
 use crate::shared::Shared;
+use crate::usage;
 
 /// What one commit changes.
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ pub(crate) struct CountColumns {
 const INSERT: &str = "INSERT INTO hookpost.count_change (endpoints, minutes, statuses, changes) VALUES ($1, $2, $3, $4)";
 
 const FOLD_EVERY: Duration = Duration::from_secs(2);
-const FOLDED_AT_ONCE: i64 = 1000;
+pub(crate) const FOLDED_AT_ONCE: i64 = 1000;
 /// In one order everywhere, so that no two nodes wait for each other. Rows that another node is folding are left to it.
 const FOLD: &str = "
     WITH taken AS (
@@ -127,15 +128,16 @@ impl CountChanges {
 pub(crate) async fn serve(shared: Arc<Shared>, token: CancellationToken) {
     while token.run_until_cancelled(tokio::time::sleep(FOLD_EVERY)).await.is_some() {
         if let Err(error) = fold(&shared).await {
-            tracing::warn!("the counts of deliveries could not be folded: {error}");
+            tracing::warn!("what was counted could not be folded: {error}");
         }
     }
 }
 
-/// Adds the changes that there are to the sums.
+/// Adds the changes that there are to the sums, those of usage too.
 pub(crate) async fn fold(shared: &Shared) -> Result<(), StoreError> {
     let client = shared.connections.get().await?;
     let statement = client.prepare_cached(FOLD).await?;
     while client.query_one(&statement, &[&FOLDED_AT_ONCE]).await?.try_get::<_, i64>(0)? == FOLDED_AT_ONCE {}
+    while usage::fold(&client, FOLDED_AT_ONCE).await? == FOLDED_AT_ONCE {}
     Ok(())
 }

@@ -20,17 +20,18 @@ use hookpost_store::usage::Usage;
 use hookpost_store::{History, Listed, PageRequest, Reference, Unavailable};
 
 pub(crate) use deliveries::decode_state;
+pub(crate) use messages::add_payloads;
 
-use crate::{PostgresStore, retention};
+use crate::{PostgresStore, feed, retention, usage};
 
 #[async_trait]
 impl History for PostgresStore {
-    async fn feed(&self, _application: ApplicationId, _after: Option<MessageId>, _limits: FeedLimits) -> Result<Feed, Unavailable> {
-        Err(Unavailable("not yet".to_owned()))
+    async fn feed(&self, application: ApplicationId, after: Option<MessageId>, limits: FeedLimits) -> Result<Feed, Unavailable> {
+        Ok(feed::read(&self.shared, application, after, limits).await?)
     }
 
-    async fn usage(&self, _application: ApplicationId, _since: Timestamp, _until: Timestamp) -> Result<Vec<Usage>, Unavailable> {
-        Err(Unavailable("not yet".to_owned()))
+    async fn usage(&self, application: ApplicationId, since: Timestamp, until: Timestamp) -> Result<Vec<Usage>, Unavailable> {
+        Ok(usage::of_application(&self.shared, application, since, until).await?)
     }
 
     async fn message(&self, application: ApplicationId, reference: Reference<'_, MessageKind>) -> Result<Option<Message>, Unavailable> {

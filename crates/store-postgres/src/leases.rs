@@ -26,6 +26,8 @@ pub(crate) struct Leases {
     explicit: HashMap<DeliveryKey, Lease>,
     /// The first of those messages that are being written, or of which it is not known whether they were: they imply deliveries as soon as they are there.
     in_flight: Option<MessageId>,
+    /// The first of those messages that may yet be committed.
+    unsettled: Option<MessageId>,
     last: u64,
     /// As other nodes know it, or will in a moment: what this one holds of messages below has rows.
     implied_from: i64,
@@ -102,6 +104,23 @@ impl Leases {
         self.implied.clear();
         self.explicit.clear();
         self.in_flight = None;
+        // Nothing can be committed in the name of a life that is over.
+        self.unsettled = None;
+    }
+
+    /// To be called with the first id of a group under the lock under which its ids are given.
+    pub(crate) fn begin_group(&mut self, first: Option<MessageId>) {
+        self.set_in_flight(first);
+        self.unsettled = [self.unsettled, first].into_iter().flatten().min();
+    }
+
+    /// What was under way is committed and can be seen, or never will be.
+    pub(crate) fn settle(&mut self) {
+        self.unsettled = None;
+    }
+
+    pub(crate) fn unsettled(&self) -> Option<MessageId> {
+        self.unsettled
     }
 
     /// From here on messages may be in the database whose deliveries are not held yet; to be called before the first of them is sent, and with `None`

@@ -21,6 +21,7 @@ mod connect;
 mod counts;
 mod documents;
 mod error;
+mod feed;
 mod hints;
 mod history;
 mod intake;
@@ -40,6 +41,7 @@ mod services;
 mod shared;
 mod statements;
 mod transfer;
+mod usage;
 mod write_down;
 
 use std::sync::Arc;
@@ -161,6 +163,7 @@ async fn begin(client: &mut Client, connections: Connections, options: PostgresO
         poll_every: options.poll_every,
         unhealthy: RwLock::default(),
         unfinished: AtomicI64::new(0),
+        feed_asked_at: Mutex::default(),
         accepts: Waiting::new(WAITING_MAX),
         records: Waiting::new(WAITING_MAX),
         ready: options.ready,

@@ -53,9 +53,9 @@ impl Queue for PostgresStore {
         which: CancelFilter,
         reason: Reason,
         limit: usize,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Canceled, Unavailable> {
-        Ok(cancel::cancel(&self.shared, endpoint, &which, reason, limit).await?)
+        Ok(cancel::cancel(&self.shared, endpoint, &which, reason, limit, now).await?)
     }
 
     fn backlog(&self) -> Backlog {

@@ -13,8 +13,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use hookpost_domain::health::Health;
+use hookpost_domain::task::DeliveryStatus;
 use hookpost_domain::{ApplicationId, AttemptId, DeliveryKey, EndpointId, Timestamp};
 use hookpost_store::queue::Backlog;
+use hookpost_store::usage::UsageCounts;
 use hookpost_store::{LeaseId, Record, Recorded, Unavailable};
 use tokio::sync::oneshot;
 use tokio_postgres::Client;
@@ -28,6 +30,7 @@ use crate::error::{StoreError, closed};
 use crate::leases::Lease;
 use crate::owners::{Scope, needed, own};
 use crate::shared::Shared;
+use crate::usage::UsageChanges;
 
 use statements::{Columns, Statements};
 
@@ -74,6 +77,8 @@ pub(super) struct Entry<'a> {
     pub(super) record: &'a Record,
     pub(super) lease: Lease,
     pub(super) attempt: Option<AttemptId>,
+    /// When it was to be recorded.
+    now: Timestamp,
     /// Where its answer goes.
     command: usize,
     index: usize,
@@ -154,7 +159,7 @@ impl Recording {
                     Some(known) => known,
                     None => record.attempt.as_ref().map(|_| AttemptId::from_row(ids.next(call.now))),
                 };
-                entries.push(Entry { record, lease, attempt, command, index, doubtful: known.is_some() });
+                entries.push(Entry { record, lease, attempt, now: call.now, command, index, doubtful: known.is_some() });
             }
         }
         entries
@@ -165,12 +170,12 @@ impl Recording {
         if !entries.iter().all(|entry| entry.lease.implied && !entry.doubtful && entry.record.health.is_none()) {
             return Ok(false);
         }
-        let counts = count(entries);
+        let counted = Counted::of(entries);
         self.in_doubt(entries);
-        match statements.at_once(client, entries, &counts, &mut self.columns).await {
+        match statements.at_once(client, entries, &counted, &mut self.columns).await {
             Ok(()) => {
                 self.doubtful.clear();
-                counts.committed(&self.shared);
+                counted.deliveries.committed(&self.shared);
                 Ok(true)
             }
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
@@ -200,13 +205,13 @@ impl Recording {
         let valid_keys: HashSet<EndpointId> =
             valid.iter().filter(|entry| entry.record.health.is_some()).map(|entry| entry.record.key.endpoint).collect();
         let healths: Healths = healths.into_iter().filter(|(endpoint, _)| valid_keys.contains(endpoint)).collect();
-        let counts = count(&valid);
+        let counted = Counted::of(&valid);
         self.in_doubt(&valid);
-        if let Err(error) = statements.finish(client, &valid, &found.explicit, &healths, &counts, &mut self.columns).await {
+        if let Err(error) = statements.finish(client, &valid, &found.explicit, &healths, &counted, &mut self.columns).await {
             return Err(self.unless_lost(error));
         }
         self.doubtful.clear();
-        counts.committed(&self.shared);
+        counted.deliveries.committed(&self.shared);
         self.keep_healths(healths);
         Ok(valid.into_iter().chain(written_before).collect())
     }
@@ -263,11 +268,21 @@ impl Recording {
     }
 }
 
-fn count(entries: &[Entry<'_>]) -> CountChanges {
-    let mut counts = CountChanges::default();
-    for Entry { record, lease, .. } in entries {
-        let to = hookpost_domain::task::DeliveryStatus::of(record.transition.state, record.transition.progress);
-        counts.moved(record.key.endpoint, lease.created_at, lease.status, to);
+/// What a group adds to what is counted.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) deliveries: CountChanges,
+    pub(super) usage: UsageChanges,
+}
+
+impl Counted {
+    fn of(entries: &[Entry<'_>]) -> Self {
+        let mut counted = Self::default();
+        for Entry { record, lease, now, .. } in entries {
+            let to = DeliveryStatus::of(record.transition.state, record.transition.progress);
+            counted.deliveries.moved(record.key.endpoint, lease.created_at, lease.status, to);
+            counted.usage.add(record.application, &record.event_type, *now, UsageCounts::of_record(record));
+        }
+        counted
     }
-    counts
 }

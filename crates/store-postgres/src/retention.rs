@@ -13,10 +13,12 @@ use std::time::Duration;
 use hookpost_domain::{RowId, Timestamp};
 use hookpost_store::history::{Forgotten, RetentionPolicy};
 
+use crate::counts::FOLDED_AT_ONCE;
 use crate::error::StoreError;
 use crate::owners::{Scope, own};
 use crate::partitions::Partitions;
 use crate::shared::Shared;
+use crate::usage;
 
 /// Of the length of a partition: what is kept for at least so many is forgotten by partitions.
 const PARTITIONS_MIN: u32 = 4;
@@ -41,14 +43,17 @@ pub(crate) async fn forget(shared: &Shared, policy: RetentionPolicy, now: Timest
     } else {
         rows::forget_receipts(&connection, oldest_receipt).await?
     };
-    let left = sweeps::Left { first_message: first_left, by_partitions, first_receipt: oldest_receipt };
+    // What is not in the sums yet would come to them after they were swept.
+    let folded = usage::fold(&connection, FOLDED_AT_ONCE).await? == FOLDED_AT_ONCE;
+    let left = sweeps::Left { oldest_kept, first_message: first_left, by_partitions, first_receipt: oldest_receipt };
     let swept = sweeps::sweep(&connection, left, now).await?;
-    let more = messages.more || payloads.more || receipts.more || swept.more;
+    let rolled = usage::roll_up(&connection, now).await?;
+    let more = messages.more || payloads.more || receipts.more || swept.more || folded || rolled;
     Ok(Forgotten { messages: messages.count, payloads: payloads.count, receipts: receipts.count, more })
 }
 
 /// Kept for exactly as long as the policy says: at its end a row goes.
-fn first_kept(oldest_kept: Timestamp) -> RowId {
+pub(super) fn first_kept(oldest_kept: Timestamp) -> RowId {
     RowId::first_at(Timestamp::from_unix_ms(oldest_kept.unix_ms().saturating_add(1)))
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) unhealthy: RwLock<HashMap<EndpointId, Health>>,
     /// Deliveries that are not in a final state: what this node changed since it was last counted.
     pub(crate) unfinished: AtomicI64,
+    /// When it was last written that somebody asks for messages in their order.
+    pub(crate) feed_asked_at: Mutex<Option<Instant>>,
     /// What waits to be accepted, and to be recorded.
     pub(crate) accepts: Waiting<AcceptCommand>,
     pub(crate) records: Waiting<RecordCommand>,
@@ -73,7 +75,11 @@ impl Shared {
 
     /// From now on in the name of this life. `sent_at`: before it was asked for.
     pub(crate) fn begin_life(&self, registered: &Registered, sent_at: Instant) {
-        *self.ids.lock() = registered.ids.clone();
+        let mut ids = self.ids.lock();
+        let mut begun = registered.ids.clone();
+        begun.go_on_after(ids.next(Timestamp::ZERO));
+        *ids = begun;
+        drop(ids);
         self.leases.lock().begin_at(registered.implied_from);
         self.node.begin(registered, sent_at);
     }

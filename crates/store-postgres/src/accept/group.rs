@@ -13,6 +13,7 @@ use super::{AcceptCommand, Receiving, Reply};
 use crate::counts::CountChanges;
 use crate::owners::{Scope, needed};
 use crate::shared::Shared;
+use crate::usage::UsageChanges;
 
 type FastHash = foldhash::fast::RandomState;
 
@@ -55,10 +56,11 @@ pub(super) struct Planned {
     pub(super) places: Places,
     pub(super) applications: BTreeSet<ApplicationId>,
     pub(super) counts: CountChanges,
+    pub(super) usage: UsageChanges,
 }
 
 impl Planned {
-    /// Gives their ids to those that are to be written, and keeps the mark of this node before them.
+    /// Gives their ids to those that are to be written, and keeps the marks of this node before them.
     pub(super) fn choose(shared: &Shared, commands: &mut [AcceptCommand]) -> Self {
         let courses = courses(commands);
         let mut leases = shared.leases.lock();
@@ -74,9 +76,15 @@ impl Planned {
                 receiving.id = ReceiptId::from_row(shared.new_row_id(receiving.now));
             }
         }
-        leases.set_in_flight(first);
+        leases.begin_group(first);
         drop(leases);
-        let mut planned = Self { courses, places: Places::default(), applications: BTreeSet::new(), counts: CountChanges::default() };
+        let mut planned = Self {
+            courses,
+            places: Places::default(),
+            applications: BTreeSet::new(),
+            counts: CountChanges::default(),
+            usage: UsageChanges::default(),
+        };
         for (command, _) in commands.iter().zip(&planned.courses).filter(|(_, course)| **course == Course::Write) {
             let Some(message) = &command.message else { continue };
             planned.applications.insert(message.application);
@@ -164,8 +172,9 @@ impl Planned {
 
     /// To be called when it is known what is written.
     pub(super) fn count(&mut self, commands: &[AcceptCommand]) {
-        let mut counts = CountChanges::default();
+        let (mut counts, mut usage) = (CountChanges::default(), UsageChanges::default());
         for message in self.written(commands) {
+            usage.add_message(message);
             for endpoint in &message.content.routing.targets {
                 let status = match self.fate(message, *endpoint) {
                     Fate::Gone => DeliveryStatus::Canceled,
@@ -177,7 +186,7 @@ impl Planned {
         for (receiving, _, verdict) in self.received(commands) {
             counts.add_receipt(receiving.arrival.source, receiving.arrival.received_at, verdict.kind());
         }
-        self.counts = counts;
+        (self.counts, self.usage) = (counts, usage);
     }
 
     /// Answers, and leaves those for the next round.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hookpost_domain::EndpointId;
 use hookpost_store::AcceptError;
 use hookpost_store::codec::encode_header;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::AcceptCommand;
@@ -49,6 +50,11 @@ const AT_ONCE: &str = "
     counts AS (
         INSERT INTO hookpost.count_change (endpoints, minutes, statuses, changes)
         SELECT $16::bigint[], $17::integer[], $18::smallint[], $19::integer[] FROM fit WHERE cardinality($16::bigint[]) > 0
+    ),
+    usages AS (
+        INSERT INTO hookpost.usage_change (applications, spans, event_types, messages, deliveries, success, failure, canceled)
+        SELECT $20::bigint[], $21::integer[], $22::text[], $23::integer[], $24::integer[], $25::integer[], $26::integer[], $27::integer[]
+        FROM fit WHERE cardinality($20::bigint[]) > 0
     )
     SELECT EXISTS (SELECT 1 FROM guard), EXISTS (SELECT 1 FROM fit)";
 
@@ -150,32 +156,30 @@ impl Statements {
         let new = NewRows::of(commands, planned, columns);
         let (applications, endpoints) = (applications(planned), endpoints(planned));
         let CountColumns { endpoints: counted, minutes, statuses, changes } = planned.counts.columns();
-        let row = client
-            .query_one(
-                &self.at_once,
-                &[
-                    &holder,
-                    &epoch,
-                    &applications,
-                    &endpoints,
-                    &new.targets,
-                    &new.ids,
-                    &new.applications,
-                    &new.lows,
-                    &new.highs,
-                    &new.headers,
-                    &new.payloads,
-                    &new.expiries.messages,
-                    &new.expiries.minutes,
-                    &new.expiries.lows,
-                    &new.expiries.highs,
-                    &counted,
-                    &minutes,
-                    &statuses,
-                    &changes,
-                ],
-            )
-            .await?;
+        let usage = planned.usage.columns();
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![
+            &holder,
+            &epoch,
+            &applications,
+            &endpoints,
+            &new.targets,
+            &new.ids,
+            &new.applications,
+            &new.lows,
+            &new.highs,
+            &new.headers,
+            &new.payloads,
+            &new.expiries.messages,
+            &new.expiries.minutes,
+            &new.expiries.lows,
+            &new.expiries.highs,
+            &counted,
+            &minutes,
+            &statuses,
+            &changes,
+        ];
+        parameters.extend(usage.parameters());
+        let row = client.query_one(&self.at_once, &parameters).await?;
         match (row.try_get(0)?, row.try_get(1)?) {
             (true, fit) => Ok(fit),
             (false, _) => Err(StoreError::NodeLost),
@@ -258,7 +262,7 @@ impl Statements {
         let receipts = ReceiptRows::of(commands, planned);
         let messages = async {
             if !new.ids.is_empty() {
-                let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+                let parameters: [&(dyn ToSql + Sync); 7] =
                     [&new.targets, &new.ids, &new.applications, &new.lows, &new.highs, &new.headers, &new.payloads];
                 client.execute(&self.insert_messages, &parameters).await?;
             }
@@ -293,10 +297,10 @@ impl Statements {
         };
         let freed_requests = self.request_keys.free(client, commands, planned);
         let freed_events = self.event_keys.free(client, commands, planned);
-        let counts = planned.counts.insert(client);
+        let (counts, usage) = (planned.counts.insert(client), planned.usage.insert(client));
         let commit = async { Ok(client.batch_execute("COMMIT").await?) };
         // Sent together, in this order. If one fails, the commit undoes them all.
-        tokio::try_join!(lock, freed_requests, freed_events, messages, rows, received, expiries, counts, commit)?;
+        tokio::try_join!(lock, freed_requests, freed_events, messages, rows, received, expiries, counts, usage, commit)?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use hookpost_domain::{ApiKey, ApiKeyId, OrgId, Timestamp};
 use hookpost_store::cache::Loading;
 use hookpost_store::codec::time;
 use hookpost_store::rows::{from_json, to_json};
-use hookpost_store::{Listed, PageRequest, WriteError};
+use hookpost_store::{Change, Listed, PageRequest, WriteError};
 use tokio_postgres::GenericClient;
 
 use super::walk::{ids, json_column, walk_json};
@@ -52,6 +52,30 @@ pub(super) async fn create_key(shared: Arc<Shared>, key: ApiKey) -> Result<(), F
     commit(&shared, transaction, &Changed::ApiKey(key.key_sha256)).await?;
     shared.catalog.forget_api_key(key.key_sha256);
     Ok(())
+}
+
+pub(super) async fn key(shared: &Shared, org: &OrgId, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
+    let connection = shared.connections.get().await?;
+    let sql = "SELECT data FROM hookpost.api_key WHERE id = $1 AND org = $2";
+    let row = query_opt(&connection, sql, &[&id.row().as_i64(), &org.as_str()]).await?;
+    row.map(|row| json_column(&row)).transpose()
+}
+
+/// By its hash it is found as before: that stays.
+pub(super) async fn update_key(shared: Arc<Shared>, org: OrgId, id: ApiKeyId, apply: Change<ApiKey>) -> Result<ApiKey, Failed> {
+    let mut connection = shared.connections.get().await?;
+    let transaction = connection.transaction().await?;
+    let raw = id.row().as_i64();
+    let sql = "SELECT data FROM hookpost.api_key WHERE id = $1 AND org = $2 FOR NO KEY UPDATE";
+    let row = query_opt(&transaction, sql, &[&raw, &org.as_str()]).await?;
+    let mut key: ApiKey = json_column(&row.ok_or(WriteError::NotFound)?)?;
+    let key_sha256 = key.key_sha256;
+    apply(&mut key)?;
+    key.key_sha256 = key_sha256;
+    execute(&transaction, "UPDATE hookpost.api_key SET data = $2 WHERE id = $1", &[&raw, &to_json(&key)?]).await?;
+    commit(&shared, transaction, &Changed::ApiKey(key_sha256)).await?;
+    shared.catalog.forget_api_key(key_sha256);
+    Ok(key)
 }
 
 pub(super) async fn delete_key(shared: Arc<Shared>, org: Option<OrgId>, id: ApiKeyId) -> Result<(), Failed> {

@@ -12,10 +12,10 @@ use hookpost_store::{ApplicationView, Change, Listed, PageRequest, WriteError};
 
 use super::walk::{ids, json_column, walk_json};
 use super::writing::{ApplicationChange, Failed};
-use crate::cancel;
 use crate::error::StoreError;
 use crate::shared::Shared;
 use crate::statements::{execute, query, query_opt};
+use crate::{cancel, documents};
 
 pub(crate) async fn by_id(shared: &Shared, id: ApplicationId) -> Result<Option<Arc<ApplicationView>>, StoreError> {
     if let Some(view) = shared.catalog.application(id) {
@@ -118,6 +118,7 @@ pub(super) async fn delete(shared: Arc<Shared>, id: ApplicationId) -> Result<(),
     let gone = query(&change.transaction, "DELETE FROM hookpost.endpoint WHERE application = $1 RETURNING id", &[&raw]).await?;
     let gone = gone.iter().map(|row| Ok(EndpointId::from_row(RowId::from_i64(row.try_get(0)?)))).collect::<Result<_, StoreError>>()?;
     let ended = cancel::end_with_endpoints(&shared, &*change.transaction, id, gone).await?;
+    documents::delete_owned(&change.transaction, id.row()).await?;
     change.commit(|_| None).await?;
     shared.catalog.forget_application(id);
     ended.committed(&shared);

@@ -13,12 +13,12 @@ use tokio_postgres::Row;
 
 use super::walk::ids;
 use super::writing::{Failed, commit};
-use crate::cancel;
 use crate::changes::{Changed, record_change};
 use crate::error::StoreError;
 use crate::owners::Scope;
 use crate::shared::Shared;
 use crate::statements::{execute, query, query_opt};
+use crate::{cancel, documents};
 
 fn source_id(raw: i64) -> SourceId {
     SourceId::from_row(RowId::from_i64(raw))
@@ -187,6 +187,7 @@ pub(super) async fn delete(shared: Arc<Shared>, id: SourceId) -> Result<(), Fail
             let gone =
                 gone.iter().map(|row| Ok(EndpointId::from_row(RowId::from_i64(row.try_get(0)?)))).collect::<Result<_, StoreError>>()?;
             ended = Some(cancel::end_with_endpoints(&shared, &*transaction, application, gone).await?);
+            documents::delete_owned(&transaction, application.row()).await?;
             shared.changes.is_known(record_change(&*transaction, &Changed::Application(application)).await?);
         }
     }

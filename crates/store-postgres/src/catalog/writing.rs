@@ -16,7 +16,7 @@ use crate::shared::Shared;
 
 /// Why a change did not come about.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     Refused(WriteError),
     Store(StoreError),
 }
@@ -50,9 +50,13 @@ impl From<tokio_postgres::Error> for Failed {
     fn from(error: tokio_postgres::Error) -> Self {
         let violated = error.as_db_error().filter(|answer| *answer.code() == SqlState::UNIQUE_VIOLATION);
         match violated.and_then(|answer| answer.constraint()) {
-            Some("application_org_uid_key" | "endpoint_application_uid_key" | "source_org_uid_key") => {
-                Self::Refused(WriteError::Conflict { field: "uid" })
-            }
+            Some(
+                "application_org_uid_key"
+                | "endpoint_application_uid_key"
+                | "source_org_uid_key"
+                | "document_pkey"
+                | "document_kind_org_owner_name_key",
+            ) => Self::Refused(WriteError::Conflict { field: "uid" }),
             Some("source_token_pkey") => Self::Refused(WriteError::Conflict { field: "token" }),
             Some("event_type_pkey") => Self::Refused(WriteError::Conflict { field: "name" }),
             _ => Self::Store(error.into()),
@@ -94,7 +98,7 @@ pub(super) async fn carry_through<T: Send + 'static>(
 }
 
 /// The last steps of a change: the row for the others, and the commit. Whoever comes later finds what it says, also where the answer got lost.
-pub(super) async fn commit(shared: &Shared, transaction: Transaction<'_>, changed: &Changed) -> Result<(), Failed> {
+pub(crate) async fn commit(shared: &Shared, transaction: Transaction<'_>, changed: &Changed) -> Result<(), Failed> {
     let id = record_change(&*transaction, changed).await?;
     if let Err(error) = transaction.commit().await {
         // It may have come about: better read again than be wrong.

@@ -88,7 +88,7 @@ pub(super) async fn headers(connection: &Object, ids: &[i64]) -> Result<HashMap<
     Ok(headers)
 }
 
-pub(super) async fn add_payloads(connection: &Object, messages: impl Iterator<Item = &mut Message>) -> Result<(), StoreError> {
+pub(crate) async fn add_payloads(connection: &Object, messages: impl Iterator<Item = &mut Message>) -> Result<(), StoreError> {
     let mut messages: HashMap<i64, &mut Message> = messages.map(|message| (message.id.row().as_i64(), message)).collect();
     let ids: Vec<i64> = messages.keys().copied().collect();
     let Some((first, last)) = bounds(&ids) else { return Ok(()) };

@@ -102,11 +102,13 @@ impl Heartbeat {
 
 /// False: there is no row any more.
 async fn renew_row(shared: &Shared, connection: &Dedicated) -> Result<bool, StoreError> {
-    let renew = "UPDATE hookpost.node SET alive_until = clock_timestamp() + $2 * interval '1 second', implied_from = $3, last_row_id = $4
+    let renew = "UPDATE hookpost.node SET alive_until = clock_timestamp() + $2 * interval '1 second', implied_from = $3, last_row_id = $4,
+            settled_id = greatest(settled_id, $5)
         WHERE holder = $1";
     let implied_from = shared.implied_mark().as_i64();
+    let settled = shared.settled_mark().as_i64();
     let (holder, lease_s, last) = (shared.node.holder(), shared.node.lease.as_secs_f64(), shared.last_row_id().as_i64());
-    Ok(connection.client.execute(renew, &[&holder, &lease_s, &implied_from, &last]).await? == 1)
+    Ok(connection.client.execute(renew, &[&holder, &lease_s, &implied_from, &last, &settled]).await? == 1)
 }
 
 /// For how long the database has been within reach without a break.

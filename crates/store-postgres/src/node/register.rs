@@ -8,7 +8,7 @@ use tokio_postgres::{Client, GenericClient, Transaction};
 
 use super::bury;
 use crate::error::StoreError;
-use crate::{schema, transfer};
+use crate::{feed, schema, transfer};
 
 /// What becomes of an old life under the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +37,12 @@ const FREE_NUMBER: &str = "SELECT n::smallint, coalesce(used.last_row_id, 0), co
     WHERE NOT EXISTS (SELECT 1 FROM hookpost.node WHERE node.number = n)
     ORDER BY CASE WHEN used.freed_at > now() - interval '1 hour' THEN used.freed_at END NULLS FIRST, n LIMIT 1";
 
-/// A node that is alone goes on after everything that there is, as an embedded store does.
+/// A node that is alone goes on after everything that there is, as an embedded store does. (There are documents with no id of their own: the greatest.)
 const LAST_ROW_ID: &str = "SELECT greatest(
         (SELECT max(last_row_id) FROM hookpost.node_number), (SELECT max(id) FROM hookpost.message),
         (SELECT max(id) FROM hookpost.application), (SELECT max(id) FROM hookpost.endpoint),
-        (SELECT max(id) FROM hookpost.api_key), (SELECT max(id) FROM hookpost.task), 0)
+        (SELECT max(id) FROM hookpost.api_key), (SELECT max(id) FROM hookpost.task), (SELECT max(id) FROM hookpost.log_entry),
+        (SELECT max(id) FROM hookpost.document WHERE id < 9223372036854775807), 0)
     WHERE NOT EXISTS (SELECT 1 FROM hookpost.node)";
 
 /// `after`: of this process, whose ids only grow.
@@ -72,6 +73,9 @@ pub(crate) async fn register(
     let implied_from = ids.next(hookpost_domain::Timestamp::ZERO);
     let holder = insert(&transaction, number, name, lease, implied_from).await?;
     transaction.commit().await?;
+    if let Some(last) = feed::go_on_after_what_is_there(client).await? {
+        ids.go_on_after(last);
+    }
     Ok(Registered { holder, number, ids, implied_from })
 }
 
@@ -83,8 +87,8 @@ async fn bury_namesakes(transaction: &Transaction<'_>, name: &str) -> Result<(),
 }
 
 async fn insert(client: &impl GenericClient, number: u8, name: &str, lease: Duration, implied_from: RowId) -> Result<i64, StoreError> {
-    let insert = "INSERT INTO hookpost.node (number, name, alive_until, implied_from, last_row_id)
-        VALUES ($1, $2, clock_timestamp() + $3 * interval '1 second', $4, $4) RETURNING holder";
+    let insert = "INSERT INTO hookpost.node (number, name, alive_until, implied_from, last_row_id, settled_id)
+        VALUES ($1, $2, clock_timestamp() + $3 * interval '1 second', $4, $4, $4) RETURNING holder";
     let row = client.query_one(insert, &[&i16::from(number), &name, &lease.as_secs_f64(), &implied_from.as_i64()]).await?;
     Ok(row.try_get(0)?)
 }

@@ -10,8 +10,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::valid::Explicit;
-use super::{Entry, Healths};
-use crate::counts::{CountChanges, CountColumns};
+use super::{Counted, Entry, Healths};
+use crate::counts::CountColumns;
 use crate::error::StoreError;
 
 /// First attempts of what this node accepted. A row that is there already is an error, and undoes all.
@@ -23,9 +23,14 @@ const AT_ONCE: &str = "
     attempts AS (
         INSERT INTO hookpost.attempt (message, endpoint, id, data)
         SELECT * FROM unnest($8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[])
+    ),
+    counts AS (
+        INSERT INTO hookpost.count_change (endpoints, minutes, statuses, changes)
+        SELECT $12::bigint[], $13::integer[], $14::smallint[], $15::integer[] WHERE cardinality($12::bigint[]) > 0
     )
-    INSERT INTO hookpost.count_change (endpoints, minutes, statuses, changes)
-    SELECT $12::bigint[], $13::integer[], $14::smallint[], $15::integer[] WHERE cardinality($12::bigint[]) > 0";
+    INSERT INTO hookpost.usage_change (applications, spans, event_types, messages, deliveries, success, failure, canceled)
+    SELECT $16::bigint[], $17::integer[], $18::text[], $19::integer[], $20::integer[], $21::integer[], $22::integer[], $23::integer[]
+    WHERE cardinality($16::bigint[]) > 0";
 
 /// The same, and some are to be tried again.
 const AT_ONCE_WITH_RETRIES: &str = "
@@ -40,10 +45,15 @@ const AT_ONCE_WITH_RETRIES: &str = "
     counts AS (
         INSERT INTO hookpost.count_change (endpoints, minutes, statuses, changes)
         SELECT $12::bigint[], $13::integer[], $14::smallint[], $15::integer[] WHERE cardinality($12::bigint[]) > 0
+    ),
+    usages AS (
+        INSERT INTO hookpost.usage_change (applications, spans, event_types, messages, deliveries, success, failure, canceled)
+        SELECT $16::bigint[], $17::integer[], $18::text[], $19::integer[], $20::integer[], $21::integer[], $22::integer[], $23::integer[]
+        WHERE cardinality($16::bigint[]) > 0
     )
     INSERT INTO hookpost.queue (message, endpoint, application, pending, scheduled_at_ms, next_at_ms, attempts, scheduled_attempts)
     SELECT message, endpoint, application, due_at_ms IS NULL, due_at_ms, due_at_ms, attempts, scheduled_attempts
-    FROM unnest($16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::integer[], $21::integer[])
+    FROM unnest($24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::integer[], $29::integer[])
         AS new (message, endpoint, application, due_at_ms, attempts, scheduled_attempts)";
 
 const INSERT_DELIVERIES: &str = "
@@ -143,13 +153,14 @@ impl Statements {
         &self,
         client: &Client,
         entries: &[Entry<'_>],
-        counts: &CountChanges,
+        counted: &Counted,
         columns: &mut Columns,
     ) -> Result<(), StoreError> {
         let rows = DeliveryRows::of(entries.iter());
         let attempts = AttemptRows::of(entries, columns);
         let again = QueueRows::of(entries.iter().filter(|entry| !entry.record.transition.state.is_final()));
-        let CountColumns { endpoints, minutes, statuses, changes } = counts.columns();
+        let CountColumns { endpoints, minutes, statuses, changes } = counted.deliveries.columns();
+        let usage = counted.usage.columns();
         let mut parameters: Vec<Parameter<'_>> = vec![
             &rows.messages,
             &rows.endpoints,
@@ -167,6 +178,7 @@ impl Statements {
             &statuses,
             &changes,
         ];
+        parameters.extend(usage.parameters());
         if again.messages.is_empty() {
             client.execute(&self.at_once, &parameters).await?;
         } else {
@@ -216,7 +228,7 @@ impl Statements {
         valid: &[Entry<'_>],
         explicit: &HashMap<DeliveryKey, Explicit>,
         healths: &Healths,
-        counts: &CountChanges,
+        counted: &Counted,
         columns: &mut Columns,
     ) -> Result<(), StoreError> {
         let attempts = AttemptRows::of(valid, columns);
@@ -252,7 +264,8 @@ impl Statements {
             ),
             run(&self.keep_health, vec![&healths.endpoints, &healths.applications, &healths.data], !healths.endpoints.is_empty()),
             run(&self.drop_health, vec![&healths.well], !healths.well.is_empty()),
-            counts.insert(client),
+            counted.deliveries.insert(client),
+            counted.usage.insert(client),
             async { Ok(client.batch_execute("COMMIT").await?) },
         )?;
         Ok(())

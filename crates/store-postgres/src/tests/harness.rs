@@ -117,6 +117,8 @@ impl PostgresHarness {
     async fn start(&mut self) {
         let opening = Opening { name: Some("harness"), ..Opening::of(&self.database) };
         let node = opening.open().await.expect("the store opens");
+        // Which forgets what was in memory, and shows in the version.
+        until("the first look is over", || async { node.store.shared.changes.has_looked() }).await;
         self.shared = Some(node.store.clone());
         self.node = Some(node);
     }
