@@ -38,14 +38,14 @@ const ASKED_EVERY: Duration = Duration::from_secs(20);
 /// However often a node looks.
 const MARKED_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
-/// No statement may read more than one of these at another moment.
+/// Marks, nodes and messages as they are at one moment: one statement.
 const READ: &str = "
-    SELECT others.settled, others.furthest, found.id, found.header, found.bytes
-    FROM (SELECT min(settled_id) AS settled, max(settled_id) AS furthest FROM hookpost.node WHERE holder <> $1) AS others
-    LEFT JOIN LATERAL (
+    SELECT found.id, found.header, found.bytes
+    FROM (SELECT coalesce(min(settled_id), 9223372036854775807) AS settled FROM hookpost.node WHERE holder <> $1) AS others
+    CROSS JOIN LATERAL (
         SELECT id, header, coalesce(octet_length(payload), 0)::bigint AS bytes FROM hookpost.message
-        WHERE application = $2 AND id > $3 AND id <= least(others.settled, $4::bigint) ORDER BY id LIMIT $5
-    ) AS found ON true
+        WHERE application = $2 AND id > $3 AND id <= others.settled ORDER BY id LIMIT $4
+    ) AS found
     ORDER BY found.id";
 
 const ASK: &str = "INSERT INTO hookpost.feed (asked_at) VALUES (clock_timestamp())
@@ -87,18 +87,20 @@ pub(crate) async fn read(
 ) -> Result<Feed, StoreError> {
     let connection = shared.connections.get().await?;
     say_that_it_is_asked(shared, &connection).await?;
-    let mark = shared.settled_mark();
-    let mut found = look(shared, &connection, application, after, limits, mark).await?;
-    // What the others have settled is not held up by a node that has nothing to do.
-    if let Some((settled, furthest)) = found.others
-        && mark < settled
+    let mut mark = shared.settled_mark();
+    let mut found = settled_by_others(shared, &connection, application, after, limits).await?;
+    // What others wrote is not held up by a node that has nothing to write.
+    if let Some((last, _)) = found.last()
+        && last.id.row() > mark
     {
-        let moved = shared.follow(furthest);
+        let moved = shared.follow(last.id.row());
         if moved > mark {
-            found = look(shared, &connection, application, after, limits, moved).await?;
+            mark = moved;
+            found = settled_by_others(shared, &connection, application, after, limits).await?;
         }
     }
-    let mut feed = found.cut(limits);
+    found.retain(|(message, _)| message.id.row() <= mark);
+    let mut feed = cut(found, limits);
     add_payloads(&connection, feed.messages.iter_mut()).await?;
     Ok(feed)
 }
@@ -116,54 +118,36 @@ async fn say_that_it_is_asked(shared: &Shared, connection: &Object) -> Result<()
     Ok(())
 }
 
-/// What was seen at one moment.
-struct Found {
-    /// The least and the furthest mark of the others; `None`: there are none.
-    others: Option<(RowId, RowId)>,
-    /// Without payloads, each with the size of its own; one more than are wanted, if there are.
-    messages: Vec<(Message, usize)>,
-}
-
-async fn look(
+/// Without payloads, each with the size of its own; one more than are wanted, if there are. What this node itself may yet write is not looked at: its mark is
+/// to be taken before.
+async fn settled_by_others(
     shared: &Shared,
     connection: &Object,
     application: ApplicationId,
     after: Option<MessageId>,
     limits: FeedLimits,
-    mark: RowId,
-) -> Result<Found, StoreError> {
+) -> Result<Vec<(Message, usize)>, StoreError> {
     let after = after.map_or(-1, |after| after.row().as_i64());
     let count = i64::try_from(limits.messages).unwrap_or(i64::MAX).saturating_add(1);
-    let rows = query(connection, READ, &[&shared.node.holder(), &application.row().as_i64(), &after, &mark.as_i64(), &count]).await?;
-    let mut found = Found { others: None, messages: Vec::with_capacity(rows.len()) };
-    for row in &rows {
-        let others: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
-        found.others = others.0.map(RowId::from_i64).zip(others.1.map(RowId::from_i64));
-        found.messages.extend(message_of(row, application)?);
-    }
-    Ok(found)
+    let rows = query(connection, READ, &[&shared.node.holder(), &application.row().as_i64(), &after, &count]).await?;
+    let message = |row: &Row| {
+        let bytes = usize::try_from(row.try_get::<_, i64>(2)?).unwrap_or_default();
+        Ok((decode_message(message_id(row.try_get(0)?), application, row.try_get(1)?, None)?, bytes))
+    };
+    rows.iter().map(message).collect()
 }
 
-/// None where nothing was found: there is a row for the marks.
-fn message_of(row: &Row, application: ApplicationId) -> Result<Option<(Message, usize)>, StoreError> {
-    let Some(id) = row.try_get::<_, Option<i64>>(2)? else { return Ok(None) };
-    let bytes = usize::try_from(row.try_get::<_, i64>(4)?).unwrap_or_default();
-    Ok(Some((decode_message(message_id(id), application, row.try_get(3)?, None)?, bytes)))
-}
-
-impl Found {
-    fn cut(self, limits: FeedLimits) -> Feed {
-        let (mut feed, mut bytes) = (Feed::default(), 0_usize);
-        for (message, size) in self.messages {
-            if feed.messages.len() >= limits.messages || (bytes >= limits.payload_bytes && !feed.messages.is_empty()) {
-                feed.more = true;
-                break;
-            }
-            bytes = bytes.saturating_add(size);
-            feed.messages.push(message);
+fn cut(found: Vec<(Message, usize)>, limits: FeedLimits) -> Feed {
+    let (mut feed, mut bytes) = (Feed::default(), 0_usize);
+    for (message, size) in found {
+        if feed.messages.len() >= limits.messages || (bytes >= limits.payload_bytes && !feed.messages.is_empty()) {
+            feed.more = true;
+            break;
         }
-        feed
+        bytes = bytes.saturating_add(size);
+        feed.messages.push(message);
     }
+    feed
 }
 
 /// When this node wrote its mark last.

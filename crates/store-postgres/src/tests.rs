@@ -1,6 +1,7 @@
 //! The promises of all stores, and those of this one.
 
 mod changes;
+mod feed_of_nodes;
 mod forgetting;
 mod groups;
 mod harness;

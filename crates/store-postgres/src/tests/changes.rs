@@ -6,14 +6,15 @@ use std::time::Duration;
 use hookpost_domain::access::{Revocation, RevocationTarget};
 use hookpost_domain::source::SourceToken;
 use hookpost_domain::task::{TaskProgress, TaskStatus, TaskWork};
-use hookpost_domain::{Application, ApplicationId, BackgroundTask, Endpoint, Source, TaskId};
+use hookpost_domain::{ApiKey, Application, ApplicationId, BackgroundTask, Endpoint, Source, TaskId};
 use hookpost_store::conformance::fixture::door::new_source_with_application;
 use hookpost_store::conformance::fixture::{NOW, at, new_api_key, new_application, new_endpoint, new_event_type, org, uid};
+use hookpost_store::documents::{DocumentKind, DocumentRow, Shelf};
 use hookpost_store::queue::News;
-use hookpost_store::{Catalog as _, SharedStore, WriteError};
+use hookpost_store::{Catalog as _, Documents as _, Named, SharedStore, Store as _, WriteError};
 use tokio::task::JoinSet;
 
-use super::harness::{Node, Opening, until};
+use super::harness::{Node, Opening, until, until_a_statement_waits};
 use super::server::TestDatabase;
 
 /// Without NOTIFY: by asking alone.
@@ -64,6 +65,12 @@ async fn every_change_is_seen_by_the_others() {
     let hash = key.key_sha256;
     one.create_api_key(key.clone()).await.unwrap();
     assert_eq!(other.api_key_by_hash(hash).await.unwrap().as_deref(), Some(&key));
+    let rename = |key: &mut ApiKey| {
+        key.name = "New".into();
+        Ok(())
+    };
+    one.update_api_key(&org('a'), key.id, Box::new(rename)).await.unwrap();
+    until("the key has its new name", || async { other.api_key_by_hash(hash).await.unwrap().unwrap().name == "New" }).await;
     one.delete_api_key(None, key.id).await.unwrap();
     until("the key opens nothing any more", || async { other.api_key_by_hash(hash).await.unwrap().is_none() }).await;
 
@@ -89,6 +96,39 @@ async fn every_change_is_seen_by_the_others() {
     let target = RevocationTarget::Token("t".into());
     one.revoke(Revocation { target: target.clone(), at: at(5), forget_at: at(99) }).await.unwrap();
     until("the token is revoked", || async { other.revoked_at(&target).await.unwrap() == Some(at(5)) }).await;
+}
+
+#[tokio::test]
+async fn every_change_of_a_document_shows_in_the_version_of_the_others() {
+    let database = TestDatabase::migrated().await;
+    let (one, other) = two_nodes(&database).await;
+    for node in [&one, &other] {
+        until("the first look is over", || async { node.store.shared.changes.has_looked() }).await;
+    }
+    let shelf = Shelf { kind: DocumentKind::Sink, org: org('a'), owner: one.store.new_row_id(NOW) };
+    let row = DocumentRow { shelf: shelf.clone(), id: one.store.new_row_id(NOW), name: None, data: b"first".to_vec(), forget_at: None };
+    let version = other.store.version();
+    one.store.create_document(row.clone()).await.unwrap();
+    until("it is made", || async { other.store.version() != version }).await;
+    assert_eq!(other.store.documents_of_kind(DocumentKind::Sink).await.unwrap(), [row.clone()]);
+    let version = other.store.version();
+    let change = |row: &mut DocumentRow| {
+        row.data = b"second".to_vec();
+        Ok(())
+    };
+    let changed = one.store.update_document(&shelf, row.id, Box::new(change)).await.unwrap();
+    until("it is changed", || async { other.store.version() != version }).await;
+    assert_eq!(other.store.document(&shelf, Named::Id(row.id)).await.unwrap(), Some(changed));
+    let version = other.store.version();
+    one.store.delete_document(&shelf, row.id).await.unwrap();
+    until("it is gone", || async { other.store.version() != version }).await;
+    // What is sealed says nothing to whoever reads the table, and cannot be put under another name.
+    one.store.create_document(row.clone()).await.unwrap();
+    let client = database.connect().await;
+    let data: Vec<u8> = client.query_one("SELECT data FROM hookpost.document", &[]).await.unwrap().get(0);
+    assert!(!data.windows(5).any(|bytes| bytes == b"first"));
+    client.execute("UPDATE hookpost.document SET id = id + 1", &[]).await.unwrap();
+    assert!(other.store.documents_of_kind(DocumentKind::Sink).await.is_err());
 }
 
 #[tokio::test]
@@ -153,12 +193,18 @@ async fn a_change_goes_on_without_whoever_asked_for_it() {
     let id = application.id;
     store.create_application(application).await.unwrap();
     assert_eq!(store.application_by_id(id).await.unwrap().unwrap().application.throttle_rate, Some(7));
+    let (other, watcher) = (database.connect().await, database.connect().await);
+    let hold = "BEGIN; SELECT 1 FROM hookpost.application FOR UPDATE";
+    other.batch_execute(hold).await.unwrap();
     let change = |application: &mut Application| {
         application.throttle_rate = None;
         Ok(())
     };
-    let asking = store.update_application(id, Box::new(change));
-    assert!(tokio::time::timeout(Duration::ZERO, asking).await.is_err(), "it takes longer than that");
+    tokio::select! {
+        _ = store.update_application(id, Box::new(change)) => panic!("somebody else holds the row"),
+        () = until_a_statement_waits(&watcher) => {}
+    }
+    other.batch_execute("COMMIT").await.unwrap();
     until("it is written and known", || async { store.application_by_id(id).await.unwrap().unwrap().application.throttle_rate.is_none() })
         .await;
     // Whoever closes the store waits for what is under way.
@@ -166,9 +212,13 @@ async fn a_change_goes_on_without_whoever_asked_for_it() {
         application.throttle_rate = Some(9);
         Ok(())
     };
-    let asking = store.update_application(id, Box::new(change));
-    assert!(tokio::time::timeout(Duration::ZERO, asking).await.is_err(), "it takes longer than that");
-    node.store.close().await;
+    other.batch_execute(hold).await.unwrap();
+    tokio::select! {
+        _ = store.update_application(id, Box::new(change)) => panic!("somebody else holds the row"),
+        () = until_a_statement_waits(&watcher) => {}
+    }
+    let (released, ()) = tokio::join!(other.batch_execute("COMMIT"), node.store.close());
+    released.unwrap();
     let reopened = Opening::of(&database).open().await.unwrap();
     assert_eq!(reopened.store.application_by_id(id).await.unwrap().unwrap().application.throttle_rate, Some(9));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hookpost_domain::{DeliveryState, Message, MessageId, RowId};
 use hookpost_store::conformance::fixture::{NOW, Scene, accept, claim, delivery, messages_of, scene, state_of, tried};
 use hookpost_store::queue::Recorded;
-use hookpost_store::{AcceptError, Accepted, Catalog as _, LeasedDelivery, NewMessage, SharedStore};
+use hookpost_store::{AcceptError, Accepted, Catalog as _, FeedLimits, LeasedDelivery, NewMessage, SharedStore};
 use tokio::sync::oneshot;
 use tokio_postgres::Client;
 
@@ -202,4 +202,34 @@ async fn outcomes_that_were_written_unheard_are_not_written_twice() {
         assert_eq!(delivery(&stage.store, leased.key.message, leased.key.endpoint).await.progress.attempts, 1);
         assert_eq!(stage.node.store.shared.leases.lock().held(leased.key), None);
     }
+}
+
+/// Also where nobody waits for its deliveries.
+#[tokio::test]
+async fn what_a_lost_connection_may_commit_is_not_settled() {
+    let mut stage = Stage::set().await;
+    stage.scene.endpoints.clear();
+    let shared = Arc::clone(&stage.node.store.shared);
+    let mut accepting = Accepting::new(&shared);
+    let _lost = stage.accept_and_lose(&mut accepting, &BARRIER.replace("{table}", "payload_expiry")).await;
+    let mark = shared.settled_mark();
+    assert_eq!(shared.settled_mark(), mark, "it stands before what may come");
+    let first = stage.messages().await;
+    let limits = FeedLimits { messages: 9, payload_bytes: 9999 };
+    let fed = async || -> Vec<i64> {
+        let feed = stage.store.feed(stage.scene.application, None, limits).await.unwrap();
+        feed.messages.iter().map(|message| message.id.row().as_i64()).collect()
+    };
+    assert_eq!(fed().await, first);
+    let next = stage.connect().await;
+    let next_pid = pid(&next.client).await;
+    let (connected, ()) = tokio::join!(accepting.connected(&next.client), async {
+        stage.until_it_waits(next_pid).await;
+        assert_eq!(shared.settled_mark(), mark);
+        stage.other.batch_execute(OPEN_BARRIER).await.unwrap();
+    });
+    connected.unwrap();
+    let both = stage.messages().await;
+    assert_eq!((both.len(), fed().await), (2, both.clone()));
+    assert!(mark.as_i64() < both[1]);
 }

@@ -10,6 +10,7 @@ use hookpost_store::conformance::{Harness, READY_GROUPS};
 use hookpost_store::queue::{NewsReceiver, ReadyReceiver};
 use hookpost_store::vault::Vault;
 use tokio::sync::mpsc;
+use tokio_postgres::Client;
 
 use super::server::TestDatabase;
 use crate::connect::DatabaseUrl;
@@ -29,6 +30,12 @@ pub(super) async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() ->
         }
     };
     tokio::time::timeout(DEADLINE, looking).await.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"));
+}
+
+/// Until somebody waits for a lock in the database of this client.
+pub(super) async fn until_a_statement_waits(client: &Client) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("a statement waits", || async { client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 1 }).await;
 }
 
 /// Repeatable: counts.

@@ -1,14 +1,15 @@
 //! How the tables come into being.
 
-use hookpost_domain::PublicIds;
-use hookpost_store::Store as _;
+use hookpost_domain::{PublicIds, Timestamp};
+use hookpost_store::conformance::fixture::{NOW, accept, at, scene};
+use hookpost_store::{FeedLimits, SharedStore, Store as _};
 use tokio::task::JoinSet;
 
 use super::harness::Opening;
 use super::server::TestDatabase;
 use crate::connect::connect_first;
 use crate::schema::{self, SCHEMA};
-use crate::{Migration, OpenError, migrate};
+use crate::{Migration, OpenError, counts, migrate};
 
 #[tokio::test]
 async fn ten_at_once_on_an_empty_database_all_succeed() {
@@ -71,4 +72,42 @@ async fn migrations_go_step_by_step() {
     assert!(
         matches!(migrate(&url).await, Err(OpenError::NewerSchema { found, known }) if (found, known) == (SCHEMA.len() + 2, SCHEMA.len()))
     );
+}
+
+/// A database as version 2 of the tables left it: with a catalogue, messages, and a node that lives.
+#[tokio::test]
+async fn what_version_2_left_is_there_in_version_3() {
+    let database = TestDatabase::migrated().await;
+    let node = Opening::of(&database).open().await.unwrap();
+    let store: SharedStore = node.store.clone();
+    let scene = scene(&store, 1).await;
+    let message = accept(&store, scene.message(), NOW).await.id;
+    counts::fold(&node.store.shared).await.unwrap();
+    node.store.close().await;
+    let client = database.connect().await;
+    let back =
+        "DROP TABLE hookpost.document, hookpost.progress, hookpost.log_entry, hookpost.usage_change, hookpost.usage_sum, hookpost.feed;
+        ALTER TABLE hookpost.node DROP COLUMN settled_id;
+        UPDATE hookpost.schema_version SET version = 2;
+        INSERT INTO hookpost.node (number, name, alive_until, implied_from, last_row_id)
+            VALUES (77, 'old', now() + interval '1 hour', 9223372036854775807, 0)";
+    client.batch_execute(back).await.unwrap();
+    assert_eq!(crate::check(&database.url()).await.unwrap(), Migration { from: 2, to: SCHEMA.len() });
+
+    let node = Opening::of(&database).open().await.unwrap();
+    let store: SharedStore = node.store.clone();
+    assert_eq!(store.application_by_id(scene.application).await.unwrap().unwrap().endpoints.len(), 1);
+    assert_eq!(store.endpoint_counts(scene.endpoints[0], NOW, at(60)).await.unwrap().pending, 1);
+    assert_eq!(store.usage(scene.application, Timestamp::ZERO, Timestamp::MAX).await.unwrap(), [], "it was not counted then");
+    let limits = FeedLimits { messages: 9, payload_bytes: 9999 };
+    let fed = async || store.feed(scene.application, None, limits).await.unwrap().messages;
+    assert!(fed().await.is_empty(), "the old node may give any id");
+    // It goes on until it is replaced.
+    client.batch_execute("UPDATE hookpost.node SET last_row_id = 1 WHERE number = 77").await.unwrap();
+    client.batch_execute("DELETE FROM hookpost.node WHERE number = 77").await.unwrap();
+    let fed = fed().await;
+    assert_eq!(fed.iter().map(|message| message.id).collect::<Vec<_>>(), [message]);
+    let new = accept(&store, scene.message(), NOW).await.id;
+    assert!(new > message);
+    assert_eq!(store.usage(scene.application, Timestamp::ZERO, Timestamp::MAX).await.unwrap().len(), 1);
 }

@@ -9,8 +9,9 @@ use hookpost_store::conformance::fixture::door::{genuine, once, receive};
 use hookpost_store::conformance::fixture::{
     NOW, accept, at, claim, ended, messages_of, new_application, new_endpoint, new_message, org, record_one, tried,
 };
+use hookpost_store::ledger::ProgressChange;
 use hookpost_store::queue::{ClaimRequest, LaneState, News};
-use hookpost_store::{Catalog, Claimed, History, LeasedDelivery, Queue, Record, Recorded, SharedStore, Store};
+use hookpost_store::{Catalog, Claimed, History, LeasedDelivery, Ledger as _, ProgressKey, Queue, Record, Recorded, SharedStore, Store};
 use tokio::task::JoinSet;
 
 use super::harness::{Node, Opening};
@@ -258,6 +259,26 @@ async fn an_event_that_two_nodes_get_at_the_same_moment_makes_one_message() {
         let counts = node.store.receipt_counts(source, NOW, at(60)).await.unwrap();
         assert_eq!((counts.accepted, counts.duplicate), (5, 35));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_is_made_by_one_node_after_the_other_and_by_none_that_was_taken_for_dead() {
+    let database = TestDatabase::migrated().await;
+    let nodes = [open(&database).await, open(&database).await];
+    let key = ProgressKey { of: nodes[0].store.new_row_id(NOW), name: String::new() };
+    let append = || -> ProgressChange { Box::new(|before| Some([before.unwrap_or_default(), b"."].concat())) };
+    let mut advancing = JoinSet::new();
+    for number in 0..40 {
+        let (store, key) = (shared(&nodes[number % 2]), key.clone());
+        advancing.spawn(async move { store.advance(key, append(), vec![]).await.map(drop) });
+    }
+    assert!(advancing.join_all().await.into_iter().all(|advanced| advanced == Ok(())));
+    assert_eq!(nodes[1].store.progress(&key).await, Ok(Some(vec![b'.'; 40])));
+
+    let client = database.connect().await;
+    client.execute("DELETE FROM hookpost.node WHERE holder = $1", &[&nodes[0].store.shared.node.holder()]).await.unwrap();
+    assert!(nodes[0].store.advance(key.clone(), append(), vec![]).await.is_err());
+    assert_eq!(nodes[1].store.progress(&key).await, Ok(Some(vec![b'.'; 40])));
 }
 
 #[tokio::test]
