@@ -25,7 +25,6 @@ use hookpost_store::{ApplicationView, Catalog, Change, Listed, PageRequest, Refe
 
 pub(crate) use access::{load_revocations, remember};
 pub(crate) use applications::by_id as application_by_id;
-pub(crate) use walk::ids;
 pub(crate) use writing::{Failed, commit};
 
 use crate::PostgresStore;

@@ -138,6 +138,6 @@ pub(crate) async fn fold(shared: &Shared) -> Result<(), StoreError> {
     let client = shared.connections.get().await?;
     let statement = client.prepare_cached(FOLD).await?;
     while client.query_one(&statement, &[&FOLDED_AT_ONCE]).await?.try_get::<_, i64>(0)? == FOLDED_AT_ONCE {}
-    while usage::fold(&client, FOLDED_AT_ONCE).await? == FOLDED_AT_ONCE {}
+    while usage::fold(&**client, FOLDED_AT_ONCE).await? == FOLDED_AT_ONCE {}
     Ok(())
 }

@@ -7,13 +7,13 @@ use deadpool_postgres::GenericClient;
 use hookpost_domain::{OrgId, RowId};
 use hookpost_store::codec::time;
 use hookpost_store::documents::{DocumentKind, DocumentRow, Documents, Named, RowChange, Shelf};
-use hookpost_store::rows::RowError;
+use hookpost_store::rows::{open_document, seal_document};
 use hookpost_store::vault::Vault;
 use hookpost_store::{Listed, PageRequest, Unavailable, WriteError};
 use tokio_postgres::Row;
 
 use crate::PostgresStore;
-use crate::catalog::{Failed, commit, ids};
+use crate::catalog::{Failed, commit};
 use crate::changes::Changed;
 use crate::error::StoreError;
 use crate::schema::damaged;
@@ -71,7 +71,7 @@ async fn one(shared: &Shared, shelf: &Shelf, named: Named<'_>) -> Result<Option<
 
 async fn list(shared: &Shared, shelf: &Shelf, page: PageRequest<RowId>) -> Result<Listed<DocumentRow>, StoreError> {
     let connection = shared.connections.get().await?;
-    let walk = ids(page.walk(), |id| id);
+    let walk = page.walk().map(RowId::as_i64);
     let (comparison, order) = walk.comparison();
     let sql = format!(
         "SELECT {COLUMNS} FROM hookpost.document WHERE kind = $1 AND org = $2 AND owner = $3 AND id {comparison} $4 ORDER BY id {order} LIMIT $5"
@@ -102,7 +102,7 @@ async fn create(shared: Arc<Shared>, row: DocumentRow) -> Result<(), Failed> {
 async fn insert(client: &impl GenericClient, vault: &Vault, row: &DocumentRow) -> Result<(), tokio_postgres::Error> {
     let sql = "INSERT INTO hookpost.document (kind, org, owner, id, name, data, forget_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let DocumentRow { shelf, id, name, .. } = row;
-    let (kind, owner, data) = (shelf.kind as i16, shelf.owner.as_i64(), seal_document(vault, row));
+    let (kind, owner, data) = (shelf.kind as i16, shelf.owner.as_i64(), seal_document(vault, shelf, *id, &row.data));
     execute(client, sql, &[&kind, &shelf.org.as_str(), &owner, &id.as_i64(), name, &data, &forget_at_ms(row)]).await?;
     Ok(())
 }
@@ -118,7 +118,7 @@ async fn update(shared: Arc<Shared>, shelf: Shelf, id: RowId, apply: RowChange) 
     // Where it stands and what it is called inside does not change.
     (row.shelf, row.id) = (shelf, id);
     let sql = "UPDATE hookpost.document SET name = $4, data = $5, forget_at_ms = $6 WHERE kind = $1 AND org = $2 AND id = $3";
-    let data = seal_document(&shared.vault, &row);
+    let data = seal_document(&shared.vault, &row.shelf, id, &row.data);
     execute(&transaction, sql, &[&kind, &row.shelf.org.as_str(), &id.as_i64(), &row.name, &data, &forget_at_ms(&row)]).await?;
     commit(&shared, transaction, &Changed::Document).await?;
     shared.catalog.changed();
@@ -157,26 +157,16 @@ fn forget_at_ms(row: &DocumentRow) -> Option<i64> {
 }
 
 fn decode(vault: &Vault, row: &Row) -> Result<DocumentRow, StoreError> {
-    let kind = u8::try_from(row.try_get::<_, i16>(0)?).ok().and_then(DocumentKind::from_number);
-    let kind = kind.ok_or_else(|| damaged("a document is of no kind that is known"))?;
-    let org = OrgId::parse(row.try_get(1)?).map_err(|_| damaged("a document belongs to no tenant"))?;
-    let shelf = Shelf { kind, org, owner: RowId::from_i64(row.try_get(2)?) };
-    let id = RowId::from_i64(row.try_get(3)?);
+    let (shelf, id) = (shelf_of(row)?, RowId::from_i64(row.try_get(3)?));
     let data = open_document(vault, &shelf, id, row.try_get(5)?)?;
     let forget_at = row.try_get::<_, Option<i64>>(6)?.map(time);
     Ok(DocumentRow { shelf, id, name: row.try_get(4)?, data, forget_at })
 }
 
-/// So that nothing that is sealed can be moved to another row.
-fn context(shelf: &Shelf, id: RowId) -> Vec<u8> {
-    let (kind, owner) = ([shelf.kind as u8], shelf.owner.raw().to_be_bytes());
-    [b"document:".as_slice(), &kind, &owner, &id.raw().to_be_bytes(), shelf.org.as_str().as_bytes()].concat()
-}
-
-fn seal_document(vault: &Vault, row: &DocumentRow) -> Vec<u8> {
-    vault.seal(&context(&row.shelf, row.id), &row.data)
-}
-
-fn open_document(vault: &Vault, shelf: &Shelf, id: RowId, sealed: &[u8]) -> Result<Vec<u8>, RowError> {
-    Ok(vault.open(&context(shelf, id), sealed)?)
+/// The first three columns.
+pub(crate) fn shelf_of(row: &Row) -> Result<Shelf, StoreError> {
+    let kind = u8::try_from(row.try_get::<_, i16>(0)?).ok().and_then(DocumentKind::from_number);
+    let kind = kind.ok_or_else(|| damaged("a document is of no kind that is known"))?;
+    let org = OrgId::parse(row.try_get(1)?).map_err(|_| damaged("a document belongs to no tenant"))?;
+    Ok(Shelf { kind, org, owner: RowId::from_i64(row.try_get(2)?) })
 }

@@ -1,13 +1,12 @@
 //! How far somebody came, and logs.
 
 use async_trait::async_trait;
-use hookpost_domain::{RowId, Timestamp};
+use hookpost_domain::RowId;
 use hookpost_store::ledger::{Ledger, LogEntry, LogName, LogWindow, ProgressChange, ProgressKey};
 use hookpost_store::{Listed, PageRequest, Unavailable};
 use tokio_postgres::Row;
 
 use crate::PostgresStore;
-use crate::catalog::ids;
 use crate::error::StoreError;
 use crate::node;
 use crate::shared::Shared;
@@ -104,25 +103,17 @@ async fn add(client: &impl deadpool_postgres::GenericClient, entries: &[LogEntry
 
 async fn list(shared: &Shared, log: &LogName, window: LogWindow, page: PageRequest<RowId>) -> Result<Listed<LogEntry>, StoreError> {
     let connection = shared.connections.get().await?;
-    let walk = ids(page.walk(), |id| id);
+    let walk = page.walk().map(RowId::as_i64);
     let (comparison, order) = walk.comparison();
     let sql = format!(
         "SELECT id, data FROM hookpost.log_entry
-         WHERE log = $1 AND id {comparison} $2 AND id >= $3 AND id < $4 ORDER BY id {order} LIMIT $5"
+         WHERE log = $1 AND id {comparison} $2 AND id BETWEEN $3 AND $4 ORDER BY id {order} LIMIT $5"
     );
-    let since = window.after.map_or(0, |after| first_at(after.unix_ms()));
-    let until = window.before.map_or(i64::MAX, |before| first_at(before.unix_ms().saturating_add(1)));
+    let (lowest, highest) = window.ids();
     let count = i64::try_from(walk.count).unwrap_or(i64::MAX);
-    let rows = query(&connection, &sql, &[&log.key(), &walk.bound(), &since, &until, &count]).await?;
+    let rows = query(&connection, &sql, &[&log.key(), &walk.bound(), &lowest.as_i64(), &highest.as_i64(), &count]).await?;
     let items = rows.iter().map(|row| decode(log, row)).collect::<Result<_, _>>()?;
     Ok(page.listed(items))
-}
-
-/// The first id of a millisecond; one that no id reaches is beyond all of them.
-fn first_at(unix_ms: u64) -> i64 {
-    let time = Timestamp::from_unix_ms(unix_ms);
-    let first = RowId::first_at(time);
-    if first <= RowId::MAX && first.created_at() == time { first.as_i64() } else { i64::MAX }
 }
 
 async fn entry(shared: &Shared, log: &LogName, id: RowId) -> Result<Option<LogEntry>, StoreError> {

@@ -44,7 +44,7 @@ pub(crate) async fn forget(shared: &Shared, policy: RetentionPolicy, now: Timest
         rows::forget_receipts(&connection, oldest_receipt).await?
     };
     // What is not in the sums yet would come to them after they were swept.
-    let folded = usage::fold(&connection, FOLDED_AT_ONCE).await? == FOLDED_AT_ONCE;
+    let folded = usage::fold(&**connection, FOLDED_AT_ONCE).await? == FOLDED_AT_ONCE;
     let left = sweeps::Left { oldest_kept, first_message: first_left, by_partitions, first_receipt: oldest_receipt };
     let swept = sweeps::sweep(&connection, left, now).await?;
     let rolled = usage::roll_up(&connection, now).await?;

@@ -3,6 +3,7 @@
 //! What is exported is what the rows say and what is implied: a target without a delivery row is pending. What a dead node had leased is as if it had been given
 //! back. What is imported is written down, and in nobody's hands; the nodes that start afterwards find it in the queue.
 
+mod beside;
 mod doors;
 mod export;
 mod history;

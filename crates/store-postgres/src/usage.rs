@@ -101,7 +101,7 @@ impl UsageColumns<'_> {
 
 /// Adds so many rows of changes to the sums; returns how many there were. In one order everywhere, so that no two nodes wait for each other; rows that
 /// another node is folding are left to it.
-pub(crate) async fn fold(client: &deadpool_postgres::Object, rows_max: i64) -> Result<i64, StoreError> {
+pub(crate) async fn fold(client: &impl GenericClient, rows_max: i64) -> Result<i64, StoreError> {
     let sql = format!(
         "WITH taken AS (
             DELETE FROM hookpost.usage_change
@@ -121,7 +121,7 @@ pub(crate) async fn fold(client: &deadpool_postgres::Object, rows_max: i64) -> R
         )
         SELECT count(*) FROM taken"
     );
-    Ok(query_one(client, &sql, &[&rows_max]).await?.try_get(0)?)
+    Ok(client.query_one(&sql, &[&rows_max]).await?.try_get(0)?)
 }
 
 /// Makes hours of some of the spans that nobody has to tell apart any more; `true`: there may be more.
@@ -175,7 +175,8 @@ pub(crate) async fn of_application(
     rows.iter().map(decode).collect()
 }
 
-fn decode(row: &Row) -> Result<Usage, StoreError> {
+/// Begin, event type, and the counts.
+pub(crate) fn decode(row: &Row) -> Result<Usage, StoreError> {
     let begin_s: i64 = row.try_get(0)?;
     let event_type = EventTypeName::parse(row.try_get(1)?).map_err(|_| damaged("what was sent has no event type"))?;
     let count = |column: usize| Ok::<_, StoreError>(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or_default());

@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 use crate::error::StoreError;
 use crate::statements::query;
 
-pub(crate) fn ids<C>(walk: Walk<C>, row: impl Fn(C) -> RowId) -> Walk<i64> {
+pub(super) fn ids<C>(walk: Walk<C>, row: impl Fn(C) -> RowId) -> Walk<i64> {
     Walk { from: walk.from.map(|id| row(id).as_i64()), ascending: walk.ascending, count: walk.count }
 }
 

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hookpost_domain::{DeliveryState, Entropy};
-use hookpost_store::SharedStore;
+use hookpost_domain::{DeliveryState, Entropy, RowId, SinkId, Timestamp};
 use hookpost_store::conformance::fixture::{self, NOW, at, org};
 use hookpost_store::conformance::{Harness, READY_GROUPS, model};
+use hookpost_store::documents::{DocumentKind, DocumentRow, Shelf};
+use hookpost_store::ledger::LogWindow;
 use hookpost_store::queue::ReadyReceiver;
 use hookpost_store::transfer::{Move, Moved, Transfer, TransferError, transfer};
+use hookpost_store::usage::{COARSE_S, FINE_FOR_S, FINE_S, UsageCounts};
 use hookpost_store::vault::Vault;
+use hookpost_store::{History as _, LogEntry, LogName, Order, PageRequest, ProgressKey, SharedStore};
 use hookpost_store_sqlite::{SqliteOptions, SqliteStore, SqliteTransfer};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -164,6 +167,15 @@ async fn filled() -> TempDir {
     fixture::record(&store, records, at(1)).await;
     let message = hookpost_store::NewMessage { idempotency_key: fixture::key(3), ..scene.message() };
     fixture::accept(&store, message, at(2)).await;
+    let id = store.new_row_id(NOW);
+    let shelf = Shelf { kind: DocumentKind::Sink, org: org('a'), owner: RowId::MIN };
+    let settings = Shelf { kind: DocumentKind::EnvironmentSettings, ..shelf.clone() };
+    for (shelf, id, name) in [(shelf, id, Some("s".to_owned())), (settings, RowId::MAX, None)] {
+        store.create_document(DocumentRow { shelf, id, name, data: b"{}".to_vec(), forget_at: Some(at(3)) }).await.expect("created");
+    }
+    let entry = LogEntry { log: LogName::AttemptsOfSink(SinkId::from_row(id)), id: store.new_row_id(NOW), data: b"entry".to_vec() };
+    let key = ProgressKey { of: id, name: "a consumer".to_owned() };
+    store.advance(key, Box::new(|_| Some(b"far".to_vec())), vec![entry]).await.expect("advanced");
     drop(store);
     let Embedded { directory, shared, .. } = harness.0;
     drop(shared);
@@ -194,12 +206,53 @@ async fn a_move_goes_on_wherever_it_was_cut_short() {
         ("deliveries", 4),
         ("attempts", 2),
         ("idempotency keys", 1),
+        ("documents", 2),
+        ("states of sinks", 1),
+        ("entries of logs", 1),
+        ("counts of usage", 1),
     ];
     assert_eq!(moved.counts().collect::<Vec<_>>(), expected);
     let node = Opening::of(&database).open().await.expect("the store opens");
     let page = hookpost_store::PageRequest::first(10, hookpost_store::Order::Ascending);
     let store: SharedStore = node.store.clone();
-    assert_eq!(store.applications(&org('a'), page).await.expect("available").items.len(), 1);
+    let applications = store.applications(&org('a'), page).await.expect("available").items;
+    assert_eq!(applications.len(), 1);
+    let sinks = store.documents_of_kind(DocumentKind::Sink).await.expect("available");
+    assert_eq!((sinks.len(), sinks[0].name.as_deref(), sinks[0].data.as_slice()), (1, Some("s"), b"{}".as_slice()));
+    let key = ProgressKey { of: sinks[0].id, name: "a consumer".to_owned() };
+    assert_eq!(store.progress(&key).await, Ok(Some(b"far".to_vec())));
+    let counts = store.usage(applications[0].id, NOW - Duration::from_secs(3600), at(3600)).await.expect("available");
+    assert_eq!(counts[0].counts, UsageCounts { messages: 2, deliveries: 4, success: 2, failure: 0, canceled: 0 });
+    // New ids come after all that were moved.
+    let last = store.log(&LogName::AttemptsOfSink(SinkId::from_row(sinks[0].id)), LogWindow::default(), page_of_entries()).await;
+    assert!(store.new_row_id(Timestamp::ZERO) > last.expect("available").items[0].id);
+}
+
+fn page_of_entries() -> PageRequest<RowId> {
+    PageRequest::first(9, Order::Ascending)
+}
+
+/// Some were folded into sums of hours, some of five minutes, and some not at all.
+#[tokio::test]
+async fn what_was_counted_is_moved_wherever_it_stands() {
+    let (database, embedded) = (TestDatabase::migrated().await, tempfile::tempdir().expect("a directory"));
+    let node = Opening::of(&database).open().await.expect("the store opens");
+    let store: SharedStore = node.store.clone();
+    let application = fixture::scene(&store, 0).await.application;
+    let late = NOW + Duration::from_secs(FINE_FOR_S + 2 * COARSE_S);
+    for time in [NOW, NOW + Duration::from_secs(FINE_S), late, late] {
+        fixture::accept(&store, fixture::new_message(application, &[]), time).await;
+        fixture::forget_all(&store, Duration::from_secs(30 * 86_400), late).await;
+    }
+    fixture::accept(&store, fixture::new_message(application, &[]), late).await;
+    let counted = store.usage(application, Timestamp::ZERO, Timestamp::MAX).await.expect("available");
+    assert_eq!(counted.iter().map(|usage| usage.counts.messages).sum::<u64>(), 5);
+    node.store.close().await;
+    move_all(database_as_source(&database).await, directory_as_target(embedded.path())).await.expect("moved");
+    let back = TestDatabase::migrated().await;
+    move_all(directory_as_source(embedded.path()), database_as_target(&back).await).await.expect("moved back");
+    let node = Opening::of(&back).open().await.expect("the store opens");
+    assert_eq!(node.store.usage(application, Timestamp::ZERO, Timestamp::MAX).await.expect("available"), counted);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use hookpost_store::transfer::{BATCH_PAYLOAD_BYTES_MAX, BATCH_ROWS_MAX, Batch, K
 use hookpost_store::{IdempotencyKey, MadeOnce};
 use tokio_postgres::Client;
 
-use super::history;
+use super::{beside, history};
 use crate::error::StoreError;
 
 const LIMIT: i64 = BATCH_ROWS_MAX as i64;
@@ -31,8 +31,10 @@ pub(super) async fn export(client: &Client, section: Section, after: Option<&Key
         Section::SourceStates => source_states(client, after).await?,
         Section::Receipts => return receipts(client, after).await,
         Section::EventKeys => event_keys(client, after).await?,
-        // This store answers that it has none yet.
-        Section::Documents | Section::Progress | Section::Logs | Section::Usage => Vec::new(),
+        Section::Documents => beside::documents(client, after).await?,
+        Section::Progress => beside::progress(client, after).await?,
+        Section::Logs => beside::logs(client, after).await?,
+        Section::Usage => beside::usage(client, after).await?,
     };
     Ok(Batch::of(rows, BATCH_ROWS_MAX))
 }

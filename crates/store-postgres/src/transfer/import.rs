@@ -2,19 +2,19 @@
 
 use hookpost_domain::task::TaskStatus;
 use hookpost_domain::{ApiKey, Application, BackgroundTask, EventType, Timestamp};
-use hookpost_store::codec::Unreadable;
 use hookpost_store::rows::{decode_endpoint, from_json};
 use hookpost_store::transfer::{Batch, Cursor, MessageRow, PublicIdKey, ReceiptRow, Row};
 use hookpost_store::vault::Vault;
 use tokio_postgres::{Client, Transaction};
 
+use super::beside::BesideRows;
 use super::doors::{self, SourceRow};
 use super::{MOVING, PostgresTransfer, history, living_node, set_meta};
 use crate::error::StoreError;
 use crate::schema::{self, PUBLIC_ID_KEY, VAULT_CANARY};
 
 /// Tables that only hold something where something was configured or accepted.
-const DATA: [&str; 12] = [
+const DATA: [&str; 14] = [
     "application",
     "endpoint",
     "event_type",
@@ -27,12 +27,33 @@ const DATA: [&str; 12] = [
     "source",
     "receipt",
     "event_key",
+    "document",
+    "log_entry",
 ];
 /// What may be left in a store whose data is gone; and nodes that were silent for too long, which find out when they wake.
 const CLEAR: &str = "DELETE FROM hookpost.delivery; DELETE FROM hookpost.attempt; DELETE FROM hookpost.queue; DELETE FROM hookpost.health;
     DELETE FROM hookpost.owner; DELETE FROM hookpost.change; DELETE FROM hookpost.event_id; DELETE FROM hookpost.payload_expiry;
     DELETE FROM hookpost.count_change; DELETE FROM hookpost.count_sum; DELETE FROM hookpost.node; DELETE FROM hookpost.source_token;
-    DELETE FROM hookpost.source_state";
+    DELETE FROM hookpost.source_state; DELETE FROM hookpost.progress; DELETE FROM hookpost.usage_change; DELETE FROM hookpost.usage_sum;
+    DELETE FROM hookpost.feed";
+
+/// The large ones.
+const ANALYZED: [&str; 14] = [
+    "application",
+    "endpoint",
+    "message",
+    "delivery",
+    "attempt",
+    "queue",
+    "count_sum",
+    "idempotency_key",
+    "event_key",
+    "receipt",
+    "document",
+    "progress",
+    "log_entry",
+    "usage_sum",
+];
 
 /// What came of making a database the target of a move.
 pub(super) enum Begun {
@@ -121,6 +142,7 @@ struct Columns {
     event_keys: Keyed,
     windows: Vec<i64>,
     source_states: Named,
+    beside: BesideRows,
     sources: Vec<SourceRow>,
     receipts: Vec<ReceiptRow>,
     messages: Vec<MessageRow>,
@@ -208,9 +230,10 @@ impl Columns {
                 into.times.push(ms(made.created_at));
                 self.windows.push(i64::from(made.window_s) * 1000);
             }
-            Row::Document(_) | Row::Progress { .. } | Row::LogEntry { .. } | Row::Usage { .. } => {
-                return Err(Unreadable { what: "move", why: "this store takes no documents, logs and counts of usage yet".to_owned() }.into());
-            }
+            Row::Document(document) => self.beside.push_document(vault, document)?,
+            Row::Progress { key, data } => self.beside.push_progress(key, data),
+            Row::LogEntry { log, id, data } => self.beside.push_log_entry(log, id, data),
+            Row::Usage { application, usage } => self.beside.push_usage(application, usage),
             Row::SourceState { source, data } => {
                 self.source_states.ids.push(source.row().as_i64());
                 self.source_states.data.push(data);
@@ -296,7 +319,7 @@ impl Columns {
             let insert = "INSERT INTO hookpost.source_state (source, data) SELECT * FROM unnest($1::bigint[], $2::bytea[])";
             transaction.execute(insert, &[ids, data]).await?;
         }
-        Ok(())
+        self.beside.insert(transaction).await
     }
 }
 
@@ -305,9 +328,7 @@ pub(super) async fn finish(client: &Client, cursor: &Cursor) -> Result<(), Store
     let keep = "INSERT INTO hookpost.node_number (number, last_row_id, freed_at) VALUES (0, $1, now() - interval '1 day')
         ON CONFLICT (number) DO UPDATE SET last_row_id = greatest(node_number.last_row_id, excluded.last_row_id)";
     client.execute(keep, &[&(cursor.last_row_id as i64)]).await?;
-    for table in
-        ["application", "endpoint", "message", "delivery", "attempt", "queue", "count_sum", "idempotency_key", "event_key", "receipt"]
-    {
+    for table in ANALYZED {
         client.batch_execute(&format!("ANALYZE hookpost.{table}")).await?;
     }
     Ok(())
