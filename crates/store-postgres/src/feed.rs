@@ -18,6 +18,7 @@
 //! (`hookpost.feed`) or may ask (there is a sink). They follow the furthest mark of all, not their clocks: one clock that is ahead carries the ids of all
 //! along for as long as feeds are read, and nobody has to wait for the others' clocks to come there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
@@ -27,6 +28,7 @@ use hookpost_store::documents::DocumentKind;
 use hookpost_store::{Feed, FeedLimits};
 use tokio::time::Instant;
 use tokio_postgres::{Client, Row};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::StoreError;
 use crate::history::add_payloads;
@@ -35,8 +37,8 @@ use crate::statements::{execute, query, query_one};
 
 /// How often it is written that somebody asks; it is believed for a minute.
 const ASKED_EVERY: Duration = Duration::from_secs(20);
-/// However often a node looks.
-const MARKED_AT_MOST_EVERY: Duration = Duration::from_millis(100);
+/// At least; so long, and once more, others may wait for a node that has nothing to do.
+const MARKED_EVERY: Duration = Duration::from_millis(500);
 
 /// Marks, nodes and messages as they are at one moment: one statement.
 const READ: &str = "
@@ -112,8 +114,6 @@ async fn say_that_it_is_asked(shared: &Shared, connection: &Object) -> Result<()
         let now = Instant::now();
         execute(connection, ASK, &[]).await?;
         *shared.feed_asked_at.lock() = Some(now);
-        // Others may not have moved their marks for long.
-        shared.hints.others_should_look();
     }
     Ok(())
 }
@@ -150,24 +150,26 @@ fn cut(found: Vec<(Message, usize)>, limits: FeedLimits) -> Feed {
     feed
 }
 
-/// When this node wrote its mark last.
-#[derive(Debug, Default)]
-pub(crate) struct Marking {
-    at: Option<Instant>,
+/// Moves the mark of this node on, until the token is cancelled.
+pub(crate) async fn serve(shared: Arc<Shared>, token: CancellationToken) {
+    let every = shared.poll_every.min(MARKED_EVERY);
+    while token.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        let marked = async {
+            let connection = shared.connections.get().await?;
+            keep_up(&shared, &connection).await
+        };
+        if let Err(error) = marked.await {
+            tracing::debug!("this node cannot say what it has settled: {error}");
+        }
+    }
 }
 
-impl Marking {
-    /// Moves the mark of this node on, if anybody may wait for it. Whether it was written.
-    pub(crate) async fn keep_up(&mut self, shared: &Shared, connection: &Object) -> Result<bool, StoreError> {
-        if self.at.is_some_and(|at| at.elapsed() < MARKED_AT_MOST_EVERY) {
-            return Ok(false);
-        }
-        self.at = Some(Instant::now());
-        let row = query_one(connection, LOOK, &[]).await?;
-        let (Some(furthest), true) = (row.try_get::<_, Option<i64>>(0)?, row.try_get(1)?) else { return Ok(false) };
-        let (holder, mark) = (shared.node.holder(), shared.follow(RowId::from_i64(furthest)));
-        Ok(execute(connection, MARK, &[&holder, &mark.as_i64()]).await? > 0)
-    }
+/// Moves the mark of this node on, if anybody may wait for it. Whether it was written.
+pub(crate) async fn keep_up(shared: &Shared, connection: &Object) -> Result<bool, StoreError> {
+    let row = query_one(connection, LOOK, &[]).await?;
+    let (Some(furthest), true) = (row.try_get::<_, Option<i64>>(0)?, row.try_get(1)?) else { return Ok(false) };
+    let (holder, mark) = (shared.node.holder(), shared.follow(RowId::from_i64(furthest)));
+    Ok(execute(connection, MARK, &[&holder, &mark.as_i64()]).await? > 0)
 }
 
 /// For a node that begins, once its row can be seen: where its ids may begin. `None`: nobody ever read a feed.

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::{self, Changed};
 use crate::connect::Dedicated;
 use crate::error::StoreError;
-use crate::feed::Marking;
 use crate::owners::{self, Scope, health_of_row, needed};
 use crate::shared::Shared;
 use crate::{lanes, statements};
@@ -101,13 +100,11 @@ struct Poll {
     /// Endpoints that the engine believes to be served elsewhere, and to have this health.
     told_elsewhere: HashMap<EndpointId, Health>,
     gave_up_at: Option<Instant>,
-    marking: Marking,
 }
 
 impl Poll {
     async fn look(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let client = shared.connections.get().await?;
-        self.marking.keep_up(shared, &client).await?;
         let changed = changes::follow(shared, &**client).await?;
         // At the start the engine looks at all tasks by itself.
         if self.after.is_some() && changed.contains(&Changed::Task) {

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
-use crate::{accept, changes, counts, hints, node, partitions, record, write_down};
+use crate::{accept, changes, counts, feed, hints, node, partitions, record, write_down};
 
 /// Dropped, they end where they stand.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ impl Services {
         work.run(hints::notify(Arc::clone(shared), work.token.clone()));
         work.run(write_down::serve(Arc::clone(shared), work.token.clone()));
         work.run(counts::serve(Arc::clone(shared), work.token.clone()));
+        work.run(feed::serve(Arc::clone(shared), work.token.clone()));
         work.run(partitions::serve(Arc::clone(shared), work.token.clone()));
         let mut heartbeat = Group::default();
         heartbeat.run(node::serve(Arc::clone(shared), heartbeat.token.clone()));

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use super::harness::{DEADLINE, Node, Opening, until, until_a_statement_waits};
 use super::server::TestDatabase;
-use crate::feed::Marking;
+use crate::feed::keep_up;
 
 const POLL: Duration = Duration::from_millis(20);
 const ALL: FeedLimits = FeedLimits { messages: 1000, payload_bytes: usize::MAX };
@@ -111,10 +111,9 @@ async fn nothing_overtakes_a_node_that_is_slow_to_commit() {
         "{WAIT} CREATE TRIGGER slow BEFORE INSERT ON hookpost.message FOR EACH ROW WHEN (NEW.id & 255 = {number}) EXECUTE FUNCTION wait_before()"
     );
     other.batch_execute(&trigger).await.unwrap();
-    let accepting = {
-        let (store, new) = (shared(&slow), new_message(application, &[]));
-        tokio::spawn(async move { accept(&store, new, NOW).await.id })
-    };
+    let mut accepting = JoinSet::new();
+    let (store, new) = (shared(&slow), new_message(application, &[]));
+    accepting.spawn(async move { accept(&store, new, NOW).await.id });
     until_a_statement_waits(&watcher).await;
     let overtaking = accept_at(&quick, application, at(60)).await;
     // Everybody else has settled it.
@@ -125,7 +124,7 @@ async fn nothing_overtakes_a_node_that_is_slow_to_commit() {
     }
     assert_eq!(slow.store.shared.settled_mark(), mark, "it stands before what is under way");
     other.batch_execute(GO_ON).await.unwrap();
-    let overtaken = accepting.await.unwrap();
+    let overtaken = accepting.join_next().await.unwrap().unwrap();
     assert!(mark < overtaken.row() && overtaken < overtaking);
     for node in [&quick, &slow] {
         reads(node, application, None, &[overtaken, overtaking]).await;
@@ -144,12 +143,13 @@ async fn a_node_that_begins_goes_on_after_what_was_read() {
     let trigger = format!("{WAIT} CREATE TRIGGER slow AFTER INSERT ON hookpost.node FOR EACH ROW EXECUTE FUNCTION wait_before()");
     other.batch_execute(&trigger).await.unwrap();
     let opening = Opening { poll_every: POLL, ..Opening::of(&database) };
-    let opening = tokio::spawn(opening.open());
+    let mut starting = JoinSet::new();
+    starting.spawn(opening.open());
     until_a_statement_waits(&watcher).await;
     let meanwhile = accept_at(&first, application, at(7200)).await;
     assert_eq!(now_read(&first, application, Some(before)).await, [meanwhile]);
     other.batch_execute(GO_ON).await.unwrap();
-    let second = opening.await.unwrap().unwrap();
+    let second = starting.join_next().await.unwrap().unwrap().unwrap();
     let after = accept_at(&second, application, NOW).await;
     assert!(after > meanwhile);
     for node in [&first, &second] {
@@ -184,7 +184,7 @@ async fn nobody_writes_marks_for_nobody() {
     let first = open(&database).await;
     let store = &first.store;
     let connection = store.shared.connections.get().await.unwrap();
-    let marks = async || Marking::default().keep_up(&store.shared, &connection).await.unwrap();
+    let marks = async || keep_up(&store.shared, &connection).await.unwrap();
     let shelf = Shelf { kind: DocumentKind::Sink, org: org('a'), owner: RowId::MIN };
     let sink = DocumentRow { shelf, id: store.new_row_id(NOW), name: None, data: Vec::new(), forget_at: None };
     store.create_document(sink.clone()).await.unwrap();
