@@ -140,7 +140,11 @@ async fn a_node_that_begins_goes_on_after_what_was_read() {
     let before = accept_at(&first, application, at(3600)).await;
     assert_eq!(now_read(&first, application, None).await, [before]);
     let (other, watcher) = (database.connect().await, database.connect().await);
-    let trigger = format!("{WAIT} CREATE TRIGGER slow AFTER INSERT ON hookpost.node FOR EACH ROW EXECUTE FUNCTION wait_before()");
+    // Everything is said, and it only has to commit.
+    let trigger = format!(
+        "{WAIT} CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON hookpost.node DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION wait_before()"
+    );
     other.batch_execute(&trigger).await.unwrap();
     let opening = Opening { poll_every: POLL, ..Opening::of(&database) };
     let mut starting = JoinSet::new();
