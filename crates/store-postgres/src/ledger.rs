@@ -47,7 +47,7 @@ impl Ledger for PostgresStore {
 async fn progress(shared: &Shared, key: &ProgressKey) -> Result<Option<Vec<u8>>, StoreError> {
     let connection = shared.connections.get().await?;
     let sql = "SELECT data FROM hookpost.progress WHERE of = $1 AND name = $2";
-    let row = query_opt(&connection, sql, &[&key.of.as_i64(), &key.name]).await?;
+    let row = query_opt(&connection, sql, &[&key.of.as_i64(), &key.name.as_bytes()]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?.flatten())
 }
 
@@ -56,17 +56,17 @@ async fn advance(shared: &Shared, key: &ProgressKey, change: ProgressChange, ent
     let mut connection = shared.connections.get().await?;
     let transaction = node::begin(&mut connection, shared.node.holder()).await?;
     let of = key.of.as_i64();
-    let row = match query_opt(&transaction, LOCK, &[&of, &key.name]).await? {
+    let row = match query_opt(&transaction, LOCK, &[&of, &key.name.as_bytes()]).await? {
         Some(row) => row,
         None => {
-            execute(&transaction, MAKE, &[&of, &key.name]).await?;
-            query_one(&transaction, LOCK, &[&of, &key.name]).await?
+            execute(&transaction, MAKE, &[&of, &key.name.as_bytes()]).await?;
+            query_one(&transaction, LOCK, &[&of, &key.name.as_bytes()]).await?
         }
     };
     let mut data: Option<Vec<u8>> = row.try_get(0)?;
     let changed = change(data.as_deref());
     if let Some(changed) = &changed {
-        execute(&transaction, KEEP, &[&of, &key.name, changed]).await?;
+        execute(&transaction, KEEP, &[&of, &key.name.as_bytes(), changed]).await?;
     }
     add(&transaction, entries).await?;
     transaction.commit().await?;

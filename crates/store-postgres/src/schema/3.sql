@@ -16,7 +16,7 @@ CREATE INDEX document_to_forget ON hookpost.document (forget_at_ms) WHERE forget
 -- How far sinks and consumers came. Changed often, and in place.
 CREATE TABLE hookpost.progress (
     of bigint NOT NULL,
-    name text NOT NULL,
+    name bytea NOT NULL, -- text that somebody else chose, who may know characters that a text here cannot have
     data bytea, -- NULL: nothing yet; the row is there to be locked
     PRIMARY KEY (of, name)
 ) WITH (fillfactor = 50);

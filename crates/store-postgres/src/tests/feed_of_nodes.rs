@@ -140,7 +140,11 @@ async fn a_node_that_begins_goes_on_after_what_was_read() {
     let before = accept_at(&first, application, at(3600)).await;
     assert_eq!(now_read(&first, application, None).await, [before]);
     let (other, watcher) = (database.connect().await, database.connect().await);
-    let trigger = format!("{WAIT} CREATE TRIGGER slow AFTER INSERT ON hookpost.node FOR EACH ROW EXECUTE FUNCTION wait_before()");
+    // Everything is said, and it only has to commit.
+    let trigger = format!(
+        "{WAIT} CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON hookpost.node DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION wait_before()"
+    );
     other.batch_execute(&trigger).await.unwrap();
     let opening = Opening { poll_every: POLL, ..Opening::of(&database) };
     let mut starting = JoinSet::new();
@@ -238,4 +242,51 @@ async fn whoever_reads_on_misses_nothing_whatever_becomes_of_nodes() {
     let mut accepted = writing.join_all().await.concat();
     accepted.sort_unstable();
     assert_eq!(read, accepted);
+}
+
+/// Who wrote does not know what became of it; what is there in the end was read, each in its turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_on_misses_nothing_where_connections_are_cut() {
+    const EACH: usize = 40;
+    let database = TestDatabase::migrated().await;
+    let nodes = [open(&database).await, open(&database).await];
+    let (application, client) = (application(&nodes[0]).await, database.connect().await);
+    let mut writing = JoinSet::new();
+    for number in 0..6 {
+        let store = shared(&nodes[number % 2]);
+        writing.spawn(async move {
+            for _ in 0..EACH {
+                // It may be there or not.
+                drop(store.accept(new_message(application, &[]), at(number as u64)).await);
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    // Of those that accept, the one that had the last word.
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%INTO hookpost.message%' ORDER BY state_change DESC LIMIT 1";
+    let all = "SELECT id FROM hookpost.message ORDER BY id";
+    let reading = async {
+        let (mut read, mut cuts) = (Vec::new(), 0);
+        loop {
+            let is_over = writing.is_empty();
+            let last = read.last().copied();
+            if let Ok(feed) = nodes[read.len() % 2].store.feed(application, last, FeedLimits { messages: 3, ..ALL }).await {
+                read.extend(feed.messages.iter().map(|message| message.id));
+            }
+            if !is_over && read.len() > cuts * 10 {
+                cuts += 1;
+                client.query(cut, &[]).await.unwrap();
+            }
+            while writing.try_join_next().is_some() {}
+            let ids = || read.iter().map(|id| id.row().as_i64());
+            let there: Vec<i64> = client.query(all, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+            assert!(ids().eq(there.iter().copied().take(read.len())), "something came below what was read");
+            if is_over && read.len() == there.len() {
+                return cuts;
+            }
+        }
+    };
+    let cuts = tokio::time::timeout(DEADLINE, reading).await.expect("everything is read");
+    assert!(cuts > 1);
 }

@@ -174,7 +174,7 @@ async fn filled() -> TempDir {
         store.create_document(DocumentRow { shelf, id, name, data: b"{}".to_vec(), forget_at: Some(at(3)) }).await.expect("created");
     }
     let entry = LogEntry { log: LogName::AttemptsOfSink(SinkId::from_row(id)), id: store.new_row_id(NOW), data: b"entry".to_vec() };
-    let key = ProgressKey { of: id, name: "a consumer".to_owned() };
+    let key = ProgressKey { of: id, name: "a\0consumer".to_owned() };
     store.advance(key, Box::new(|_| Some(b"far".to_vec())), vec![entry]).await.expect("advanced");
     drop(store);
     let Embedded { directory, shared, .. } = harness.0;
@@ -219,7 +219,7 @@ async fn a_move_goes_on_wherever_it_was_cut_short() {
     assert_eq!(applications.len(), 1);
     let sinks = store.documents_of_kind(DocumentKind::Sink).await.expect("available");
     assert_eq!((sinks.len(), sinks[0].name.as_deref(), sinks[0].data.as_slice()), (1, Some("s"), b"{}".as_slice()));
-    let key = ProgressKey { of: sinks[0].id, name: "a consumer".to_owned() };
+    let key = ProgressKey { of: sinks[0].id, name: "a\0consumer".to_owned() };
     assert_eq!(store.progress(&key).await, Ok(Some(b"far".to_vec())));
     let counts = store.usage(applications[0].id, NOW - Duration::from_secs(3600), at(3600)).await.expect("available");
     assert_eq!(counts[0].counts, UsageCounts { messages: 2, deliveries: 4, success: 2, failure: 0, canceled: 0 });

@@ -265,7 +265,7 @@ async fn an_event_that_two_nodes_get_at_the_same_moment_makes_one_message() {
 async fn progress_is_made_by_one_node_after_the_other_and_by_none_that_was_taken_for_dead() {
     let database = TestDatabase::migrated().await;
     let nodes = [open(&database).await, open(&database).await];
-    let key = ProgressKey { of: nodes[0].store.new_row_id(NOW), name: String::new() };
+    let key = ProgressKey { of: nodes[0].store.new_row_id(NOW), name: "\0".to_owned() };
     let append = || -> ProgressChange { Box::new(|before| Some([before.unwrap_or_default(), b"."].concat())) };
     let mut advancing = JoinSet::new();
     for number in 0..40 {

@@ -11,6 +11,7 @@ use tokio_postgres::{Client, Transaction};
 
 use crate::documents::shelf_of;
 use crate::error::StoreError;
+use crate::schema::damaged;
 use crate::usage;
 
 const LIMIT: i64 = BATCH_ROWS_MAX as i64;
@@ -33,11 +34,12 @@ pub(super) async fn documents(client: &Client, after: Option<&Key>) -> Result<Ro
 
 /// A row without data is there to be locked.
 pub(super) async fn progress(client: &Client, after: Option<&Key>) -> Result<Rows, StoreError> {
-    let (of, name) = key::to_columns::<(i64, String)>(after)?.unwrap_or((-1, String::new()));
+    let (of, name) = key::to_columns::<(i64, Vec<u8>)>(after)?.unwrap_or((-1, Vec::new()));
     let sql = "SELECT of, name, data FROM hookpost.progress WHERE (of, name) > ($1, $2) ORDER BY of, name LIMIT $3";
     let progress = |row: &tokio_postgres::Row| {
-        let (of, name): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+        let (of, name): (i64, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
         let place = key::of_columns(&(of, &name));
+        let name = String::from_utf8(name).map_err(|_| damaged("the name of a consumer is no text"))?;
         let data = row.try_get::<_, Option<Vec<u8>>>(2)?;
         Ok((place, data.map(|data| Row::Progress { key: ProgressKey { of: RowId::from_i64(of), name }, data })))
     };
@@ -77,7 +79,7 @@ pub(super) async fn usage(client: &Client, after: Option<&Key>) -> Result<Rows, 
 #[derive(Default)]
 pub(super) struct BesideRows {
     documents: Vec<MovedDocument>,
-    progress: (Vec<i64>, Vec<String>, Vec<Vec<u8>>),
+    progress: (Vec<i64>, Vec<Vec<u8>>, Vec<Vec<u8>>),
     logs: (Vec<String>, Vec<i64>, Vec<Vec<u8>>),
     usage: Vec<(ApplicationId, Usage)>,
 }
@@ -93,7 +95,7 @@ impl BesideRows {
     pub(super) fn push_progress(&mut self, key: ProgressKey, data: Vec<u8>) {
         let (of, names, values) = &mut self.progress;
         of.push(key.of.as_i64());
-        names.push(key.name);
+        names.push(key.name.into_bytes());
         values.push(data);
     }
 
@@ -116,7 +118,7 @@ impl BesideRows {
         }
         let (of, names, data) = &self.progress;
         if !of.is_empty() {
-            let insert = "INSERT INTO hookpost.progress (of, name, data) SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[])";
+            let insert = "INSERT INTO hookpost.progress (of, name, data) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[])";
             transaction.execute(insert, &[of, names, data]).await?;
         }
         let (logs, ids, data) = &self.logs;
