@@ -486,6 +486,37 @@ async fn a_thousand_idle_sinks_cost_next_to_nothing_and_one_of_them_is_still_qui
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_there_are_no_other_nodes_nothing_is_looked_for() {
+    let mut world = World::new().await;
+    world.stop().await;
+    world.shared_store = false;
+    world.restart();
+    let app = world.application().await;
+    let mut sinks = Vec::new();
+    for number in 0..100 {
+        sinks.push(world.create_sink(app, &format!("s{number}"), |_| {}).await);
+    }
+    world.engine.wake_sinks();
+    world.pass(100).await;
+    let before = world.faults.lock().feeds_read;
+    world.pass(10 * MINUTE).await;
+    assert!(world.faults.lock().feeds_read - before <= 100 * 15, "each once a minute or so");
+    world.send_numbers(app, 0..1).await;
+    world.pass(50).await;
+    assert_eq!(world.sent().len(), 100, "at once");
+    // Retries come in their time, and who moves a sink says so.
+    world.script(|sent| Reply::status(if sent.path == "/s0" { 500 } else { 200 }));
+    let ids = world.send_numbers(app, 1..3).await;
+    world.pass(6100).await;
+    assert_eq!(world.bodies("s0"), ["0", "1", "1"]);
+    let (skipped, now) = (ids[0], world.now());
+    world.move_sink(sinks[0], move |progress| progress.skip_to(skipped, now)).await;
+    world.engine.wake_sink(sinks[0]);
+    world.pass(50).await;
+    assert_eq!(world.bodies("s0"), ["0", "1", "1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn hanging_sinks_do_not_delay_the_others() {
     let world = World::new().await;
     let app = world.application().await;

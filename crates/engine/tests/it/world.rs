@@ -217,6 +217,8 @@ pub(crate) struct World {
     shutdown: CancellationToken,
     running: JoinSet<()>,
     ready_groups: usize,
+    /// Other nodes have the same store; takes effect at the next start.
+    pub(crate) shared_store: bool,
 }
 
 impl World {
@@ -261,6 +263,7 @@ impl World {
             shutdown: CancellationToken::new(),
             running: JoinSet::new(),
             ready_groups,
+            shared_store: true,
         };
         world.run(ready);
         world
@@ -272,7 +275,7 @@ impl World {
         let shutdown = self.shutdown.clone();
         let (sender, news) = tokio::sync::mpsc::channel(16);
         self.news = sender;
-        self.running.spawn(engine.run(ready, Some(news), shutdown));
+        self.running.spawn(engine.run(ready, self.shared_store.then_some(news), shutdown));
     }
 
     /// As by `kill -9`, and a new start on what the store has.
