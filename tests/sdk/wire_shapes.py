@@ -1,4 +1,5 @@
-"""What an answer must look like: required fields and their forms, the union over SDK 1.99 to 2.9.
+"""What an answer must look like: what the published description says of it (published.py), and here what SDK 1.99 to 2.9 want beyond that, and
+the answers that are ours alone.
 
 `problems(shape, body)` returns sentences, none when the answer is good. Extra fields are always allowed.
 """
@@ -7,6 +8,8 @@ from __future__ import annotations
 
 import re
 from typing import Any, Callable
+
+import published
 
 Check = Callable[[Any], str | None]
 
@@ -179,7 +182,32 @@ SHAPES: dict[str, dict[str, Check]] = {
     "CountOut": {"count": number, "approximated": flag},
     "AttemptHeadersOut": {"sentHeaders": obj, "sensitive": string_list, "responseHeaders?": maybe(of_type(list))},
     "WhoamiOut": {"permissionSource": text, "envId?": maybe(text), "appId?": maybe(text), "sessionId?": maybe(text)},
+    # Of rotations; the SDKs before 2.7 look at nothing of it, later ones want the key.
+    "RotatedSecretOut": {"key": pattern(r"(whsec|whpk)_[A-Za-z0-9+/=]+")},
+    "StreamSinkOut": {"type": text, "config": obj},
+    "DestinationOut": {"type": text, "config": obj},
     "Object": {},
+}
+
+#: The payload of each operational webhook, by its event type.
+WEBHOOKS = {
+    event: f"{shape}Event"
+    for event, shape in [
+        ("endpoint.created", "EndpointCreated"),
+        ("endpoint.updated", "EndpointUpdated"),
+        ("endpoint.deleted", "EndpointDeleted"),
+        ("endpoint.enabled", "EndpointEnabled"),
+        ("endpoint.disabled", "EndpointDisabled"),
+        ("message.attempt.exhausted", "MessageAttemptExhausted"),
+        ("message.attempt.failing", "MessageAttemptFailing"),
+        ("message.attempt.recovered", "MessageAttemptRecovered"),
+        ("message.attempt.log", "MessageAttemptLog"),
+        ("background_task.finished", "BackgroundTaskFinished"),
+        ("ingest.endpoint.disabled", "IngestEndpointDisabled"),
+        ("ingest.message.attempt.exhausted", "IngestMessageAttemptExhausted"),
+        ("ingest.message.attempt.failing", "IngestMessageAttemptFailing"),
+        ("ingest.message.attempt.recovered", "IngestMessageAttemptRecovered"),
+    ]
 }
 
 LIST = {"data": of_type(list), "iterator": maybe(text), "done": flag, "prevIterator?": maybe(text)}
@@ -196,7 +224,8 @@ def problems(shape: str, body: Any) -> list[str]:
         for index, item in enumerate(body["data"]):
             found += [f"data[{index}]: {problem}" for problem in problems(shape.strip("[]"), item)]
         return found
-    return _missing(shape, SHAPES[shape], body)
+    found = _missing(shape, SHAPES.get(shape, {}), body)
+    return found + published.problems(shape, body) if published.knows(shape) else found
 
 
 def _missing(name: str, fields: dict[str, Check], body: Any) -> list[str]:
