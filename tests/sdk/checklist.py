@@ -94,6 +94,14 @@ GET     /auth/app/{app}/poller/{sink}/token                         200       Ap
 POST    /auth/app/{app}/poller/{sink}/token/rotate                  201       ApiTokenOut
 POST    /auth/app/{app}/create-message-token                        200       ApiTokenOut
 
+POST    /auth/one-time-token                                        200       OneTimeTokenOut
+GET     /management/authentication/{org}/api-token                  200       [ApiTokenCensoredOut]
+POST    /management/authentication/{org}/api-token                  200       ApiTokenOut
+GET     /management/authentication/{org}/api-token/{key}            200       ApiTokenCensoredOut
+PUT     /management/authentication/{org}/api-token/{key}            200       ApiTokenCensoredOut
+PATCH   /management/authentication/{org}/api-token/{key}            200       ApiTokenCensoredOut
+POST    /management/authentication/{org}/api-token/{key}/expire     204       -
+
 GET     /operational-webhook/endpoint                               200       [OperationalWebhookEndpointOut]
 POST    /operational-webhook/endpoint                               201       OperationalWebhookEndpointOut
 GET     /operational-webhook/endpoint/{ep}                          200       OperationalWebhookEndpointOut
@@ -117,12 +125,17 @@ POST    /environment/import                                         204       -
 GET     /environment/settings                                       200       EnvironmentSettingsOut
 POST    /event-type/import/openapi                                  200       EventTypeImportOpenApiOut
 POST    /event-type/export/openapi                                  202       ExportEventTypeOut
-GET     /event-type/{name}/retry-schedule                           200       RetryScheduleInOut
-PUT     /event-type/{name}/retry-schedule                           200       RetryScheduleInOut
+GET     /event-type/{name}/retry-schedule                           200       Object
+PUT     /event-type/{name}/retry-schedule                           200       Object
 
 PUT     /stats/usage/event-types                                    202       AggregateEventTypesOut
 POST    /stats/usage/app                                            202       AppUsageStatsOut
 GET     /stats/endpoint/count                                       200       EndpointCountOut
+GET     /stats/app/{app}/attempt                                    200       AttemptStatisticsResponse
+GET     /app/{app}/stats/attempts                                   200       AppAttemptStatsOut
+GET     /app/stats/count-active                                     200       ActiveAppCount
+GET     /app/{app}/endpoint/{ep}/rate-limit-status                  200       EndpointThrottleRateStatusOut
+GET     /app/{app}/endpoint/{ep}/attempt-stats                      200       EndpointAttemptStats
 
 POST    /app/{app}/msg/bulk-expunge                                 200       BulkExpungeContentsOut
 POST    /app/{app}/msg/expunge-all-contents                         202       ExpungeAllContentsOut

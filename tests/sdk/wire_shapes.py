@@ -184,8 +184,9 @@ SHAPES: dict[str, dict[str, Check]] = {
     "WhoamiOut": {"permissionSource": text, "envId?": maybe(text), "appId?": maybe(text), "sessionId?": maybe(text)},
     # Of rotations; the SDKs before 2.7 look at nothing of it, later ones want the key.
     "RotatedSecretOut": {"key": pattern(r"(whsec|whpk)_[A-Za-z0-9+/=]+")},
-    "StreamSinkOut": {"type": text, "config": obj},
-    "DestinationOut": {"type": text, "config": obj},
+    "StreamSinkOut": {"type": text},
+    "DestinationOut": {"type": text},
+    "EndpointAttemptStats": {"success": number, "fail": number, "canceled": number},
     "Object": {},
 }
 
