@@ -30,10 +30,11 @@ class Portals(SdkTest):
         looking = sdk_with(self.access(capabilities=[capability("ViewBase")]).token)
         self.refused(403, looking.endpoint.get_secret, self.app.id, endpoint.id)
         self.refused(403, looking.endpoint.delete, self.app.id, endpoint.id)
-        trusted = sdk_with(self.access(capabilities=[capability("ViewBase"), capability("ViewEndpointSecret"), capability("ManageEndpoint")]).token)
-        self.assertEqual(trusted.endpoint.get_secret(self.app.id, endpoint.id), self.svix.endpoint.get_secret(self.app.id, endpoint.id))
-        self.refused(403, trusted.endpoint.rotate_secret, self.app.id, endpoint.id, models.EndpointSecretRotateIn())
-        self.assertIsNone(trusted.endpoint.delete(self.app.id, endpoint.id))
+        knowing = sdk_with(self.access(capabilities=[capability("ViewBase"), capability("ViewEndpointSecret")]).token)
+        self.assertEqual(knowing.endpoint.get_secret(self.app.id, endpoint.id), self.svix.endpoint.get_secret(self.app.id, endpoint.id))
+        self.refused(403, knowing.endpoint.rotate_secret, self.app.id, endpoint.id, models.EndpointSecretRotateIn())
+        managing = sdk_with(self.access(capabilities=[capability("ViewBase"), capability("ManageEndpoint")]).token)
+        self.assertIsNone(managing.endpoint.delete(self.app.id, endpoint.id))
 
     def test_feature_flags_show_more_event_types(self) -> None:
         hidden = unique("hidden")

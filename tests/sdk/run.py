@@ -18,7 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from harness import databases  # noqa: E402
 from harness.places import ROOT  # noqa: E402
-from harness.server import Server  # noqa: E402
+from harness.server import JWT_SECRET, Server  # noqa: E402
 from harness.venvs import node_modules, python_with  # noqa: E402
 from recorder import Recorder  # noqa: E402
 
@@ -38,7 +38,8 @@ def environment_for(name: str, url: str, token: str) -> dict[str, str]:
         # It is to find its way with what it documents, and nothing else.
         others = {key: value for key, value in os.environ.items() if not key.startswith(("SVIX_", "HOOKPOST_"))}
         return {**others, "SVIX_SERVER_URL": url, "SVIX_AUTH_TOKEN": token}
-    return {**os.environ, "HOOKPOST_TEST_URL": url, "HOOKPOST_TEST_TOKEN": token}
+    # With the secret a suite makes tenants of its own.
+    return {**os.environ, "HOOKPOST_TEST_URL": url, "HOOKPOST_TEST_TOKEN": token, "HOOKPOST_TEST_JWT_SECRET": JWT_SECRET}
 
 
 def counts_of(output: str) -> tuple[int, int]:
