@@ -21,6 +21,7 @@ import python_integrations
 import python_messages
 import python_operational
 import python_pollers
+import python_shaping
 import python_statistics
 import python_streams
 import standardwebhooks
@@ -345,6 +346,7 @@ PARTS = [
     python_destinations,
     python_streams,
     python_statistics,
+    python_shaping,
 ]
 
 if __name__ == "__main__":
