@@ -141,5 +141,4 @@ class Environment(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    del CliTest
     sys.exit(suite.run(unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__]), "command line"))

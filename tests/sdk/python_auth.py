@@ -142,6 +142,3 @@ class Keys(SdkTest):
         self.refused(404, stranger.endpoint.list, self.app.id)
         self.refused(404, stranger.message.create, self.app.id, models.MessageIn(event_type="a", payload={}))
         self.assertNotIn(self.app.id, [app.id for app in stranger.application.list().data])
-
-
-del SdkTest

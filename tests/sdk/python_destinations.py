@@ -119,6 +119,3 @@ class SdkDestinations(DestinationTest):
         self.all_batches_verify(rotated.key)
         self.assertIsNone(api.delete(app, created.id))
         self.refused(404, api.get, app, created.id)
-
-
-del SdkTest, SinkTest

@@ -146,6 +146,3 @@ class EventTypes(EnvironmentTest):
         self.attempts(message, 2)
         self.assertEqual(self.svix.message_attempt.list_attempted_destinations(self.app.id, message.id).data[0].next_attempt, None)
         self.assertEqual(len(self.receiver.at(self.path)), 2)
-
-
-del SdkTest, EnvironmentTest

@@ -162,6 +162,3 @@ class Throttling(SdkTest):
             self.send({"n": n})
         held = suite.eventually(status, lambda found: found["status"] == "RateLimited", what="the throttle")
         self.assertTrue(held["throttledSince"])
-
-
-del SdkTest

@@ -142,6 +142,3 @@ class PollerTokens(PollerTest):
         path = f"/auth/app/{self.app.id}/poller/{self.sink}/token/rotate"
         made = ok(self.plain("POST", path, {"expiry": 3600}), 201)
         self.assertTrue(made["expiresAt"])
-
-
-del SdkTest

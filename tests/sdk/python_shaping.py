@@ -58,6 +58,3 @@ class Shaping(SdkTest):
 
     def not_there_yet(self, call: Any, *arguments: Any) -> None:
         self.assertEqual(self.refused(404, call, *arguments).code, "not_found")
-
-
-del SdkTest

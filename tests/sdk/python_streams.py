@@ -300,7 +300,3 @@ class StreamPortal(StreamTest):
         expire(expiry=0)
         self.refused(401, two.streaming.stream.get, self.stream.id)
         self.assertEqual(sdk_with(self.access().token).streaming.stream.get(self.stream.id).id, self.stream.id)
-
-
-# The bases have no tests of their own.
-del SdkTest, SinkTest
