@@ -123,6 +123,15 @@ GET     /app/{app}/integration/{integ}/key                          200       In
 
 POST    /environment/export                                         200       EnvironmentOut
 POST    /environment/import                                         204       -
+GET     /management/environment                                     200       [EnvironmentModelOut]
+GET     /management/environment/{org}                               200       EnvironmentModelOut
+GET     /management/environment-settings                            200       SettingsInternalOut
+PUT     /management/environment-settings                            200       SettingsInternalUpdateOut
+PATCH   /management/environment-settings                            200       SettingsInternalOut
+GET     /management/limits/{org}                                    200       LimitsOut
+PUT     /management/limits/{org}                                    200       LimitsOut
+DELETE  /management/limits/{org}                                    204       -
+GET     /audit-log                                                  200       [AuditEntryOut]
 GET     /environment/settings                                       200       EnvironmentSettingsOut
 POST    /event-type/import/openapi                                  200       EventTypeImportOpenApiOut
 POST    /event-type/export/openapi                                  202       ExportEventTypeOut

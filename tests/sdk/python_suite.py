@@ -24,6 +24,7 @@ import python_pollers
 import python_shaping
 import python_statistics
 import python_streams
+import python_tenant
 import standardwebhooks
 import svix.api as sdk
 import svix.models as models
@@ -347,6 +348,7 @@ PARTS = [
     python_streams,
     python_statistics,
     python_shaping,
+    python_tenant,
 ]
 
 if __name__ == "__main__":

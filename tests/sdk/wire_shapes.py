@@ -186,6 +186,8 @@ SHAPES: dict[str, dict[str, Check]] = {
     "RotatedSecretOut": {"key": pattern(r"(whsec|whpk)_[A-Za-z0-9+/=]+")},
     "StreamSinkOut": {"type": text},
     "DestinationOut": {"type": text},
+    "LimitsOut": {"orgId": text, "own": flag},
+    "AuditEntryOut": {"id": text, "timestamp": moment, "actor": obj, "operation": text, "path": text, "status": number},
     "EndpointAttemptStats": {"success": number, "fail": number, "canceled": number},
     "Object": {},
 }
