@@ -161,4 +161,4 @@ class Throttling(SdkTest):
         for n in range(4):
             self.send({"n": n})
         held = suite.eventually(status, lambda found: found["status"] == "RateLimited", what="the throttle")
-        self.assertTrue(held["throttledSince"])
+        self.assertTrue(held["throttledUntil"])

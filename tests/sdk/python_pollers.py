@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -89,6 +91,15 @@ class Pollers(PollerTest):
         self.assertEqual(poll(), [2])
         seek(middle - timedelta(hours=1))
         self.assertEqual(poll(), [0, 1, 2])
+
+    def test_who_would_rather_wait_is_answered_when_something_comes(self) -> None:
+        later = threading.Timer(0.3, self.send_numbers, [7])
+        later.start()
+        self.addCleanup(later.join)
+        began = time.monotonic()
+        polled = ok(self.plain("GET", f"/app/{self.app.id}/poller/{self.sink}", query={"wait": 10}))
+        self.assertEqual([message["payload"] for message in polled["data"]], [{"n": 7}])
+        self.assertTrue(0.2 < time.monotonic() - began < 5)
 
     def test_only_of_ones_own_application(self) -> None:
         other = self.svix.application.create(models.ApplicationIn(name="other"))
