@@ -121,7 +121,11 @@ class OpenApi(EnvironmentTest):
         self.assertEqual(task["task"], "sdk.generate")
         finished = self.finished(task["id"])
         self.assertEqual(finished.status, "finished")
-        self.assertIn("order.paid", json.dumps(finished.data))
+        # Who imports it has the same.
+        other = sdk_with(new_tenant())
+        other.event_type.import_openapi(models.EventTypeImportOpenApiIn(spec=finished.data["spec"]))
+        imported = other.event_type.get("order.paid")
+        self.assertEqual((imported.description, imported.schemas), ("about order.paid", {"1": SCHEMA}))
 
 
 class EventTypes(EnvironmentTest):
