@@ -113,7 +113,7 @@ class OpenApi(EnvironmentTest):
 
     def test_a_document_that_is_none_is_refused(self) -> None:
         self.refused(422, lambda: self.import_(spec_raw="{"))
-        self.refused(422, lambda: self.import_())
+        self.refused(400, lambda: self.import_())
 
     def test_export(self) -> None:
         self.create("order.paid", schemas={"1": SCHEMA})

@@ -33,10 +33,11 @@ class Operational(SdkTest):
         return self.svix.operational_webhook.endpoint.create(models.OperationalWebhookEndpointIn(url=url, **options))
 
     def events(self, count: int) -> list[Any]:
-        """The payloads that came, each of the published form."""
+        """The payloads that came, each of its published form. (Some events are ours alone.)"""
         payloads = [json.loads(request.body) for request in self.receiver.wait(self.heard, count)]
         for payload in payloads:
-            self.assertEqual(published.problems(WEBHOOKS[payload["type"]], payload), [])
+            if payload["type"] in WEBHOOKS:
+                self.assertEqual(published.problems(WEBHOOKS[payload["type"]], payload), [])
         return payloads
 
     def event(self, name: str) -> Any:
