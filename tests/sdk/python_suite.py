@@ -13,7 +13,18 @@ import urllib.parse
 import uuid
 from datetime import datetime, timedelta, timezone
 
+import python_auth
+import python_destinations
+import python_environment
 import python_ingest
+import python_integrations
+import python_messages
+import python_operational
+import python_pollers
+import python_shaping
+import python_statistics
+import python_streams
+import python_tenant
 import standardwebhooks
 import svix.api as sdk
 import svix.models as models
@@ -325,6 +336,21 @@ class Health(SdkTest):
         self.assertEqual(urllib.parse.urlsplit(URL).scheme, "http")
 
 
+PARTS = [
+    python_ingest,
+    python_operational,
+    python_auth,
+    python_environment,
+    python_integrations,
+    python_messages,
+    python_pollers,
+    python_destinations,
+    python_streams,
+    python_statistics,
+    python_shaping,
+    python_tenant,
+]
+
 if __name__ == "__main__":
-    tests = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromModule(module) for module in (sys.modules[__name__], python_ingest))
+    tests = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromModule(module) for module in (sys.modules[__name__], *PARTS))
     sys.exit(suite.run(tests, f"python svix {VERSION}"))

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The official SDKs against the running binary: every operation of checklist.py, by three Python versions and two of JavaScript.
+"""The official SDKs against the running binary: every operation of checklist.py, by three Python versions and two of JavaScript, and the calls of the
+command line tool.
 
 Each suite is a process of its own, in its own environment; all speak to the server through recorder.py.
 """
@@ -17,7 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from harness import databases  # noqa: E402
 from harness.places import ROOT  # noqa: E402
-from harness.server import Server  # noqa: E402
+from harness.server import JWT_SECRET, Server  # noqa: E402
 from harness.venvs import node_modules, python_with  # noqa: E402
 from recorder import Recorder  # noqa: E402
 
@@ -28,7 +29,17 @@ def suites() -> list[tuple[str, list[str]]]:
         for requirements in sorted((HERE / "requirements").glob("*.txt"))
     ]
     node_modules(HERE / "javascript")
-    return [*python, ("javascript", ["node", str(HERE / "javascript" / "suite.mjs")])]
+    cli = [sys.executable, "-B", "-u", str(HERE / "cli_calls.py")]
+    return [*python, ("javascript", ["node", str(HERE / "javascript" / "suite.mjs")]), ("cli", cli)]
+
+
+def environment_for(name: str, url: str, token: str) -> dict[str, str]:
+    if name == "cli":
+        # It is to find its way with what it documents, and nothing else.
+        others = {key: value for key, value in os.environ.items() if not key.startswith(("SVIX_", "HOOKPOST_"))}
+        return {**others, "SVIX_SERVER_URL": url, "SVIX_AUTH_TOKEN": token}
+    # With the secret a suite makes tenants of its own.
+    return {**os.environ, "HOOKPOST_TEST_URL": url, "HOOKPOST_TEST_TOKEN": token, "HOOKPOST_TEST_JWT_SECRET": JWT_SECRET}
 
 
 def counts_of(output: str) -> tuple[int, int]:
@@ -56,11 +67,10 @@ def main() -> int:
     passed = failed = 0
     with Server(settings={"HOOKPOST_OPERATIONAL_WEBHOOKS": "true"}) as server:
         recorder = Recorder(server.port)
-        environment = {**os.environ, "HOOKPOST_TEST_URL": recorder.url, "HOOKPOST_TEST_TOKEN": server.token}
         for name, command in suites():
             if wanted and name not in wanted:
                 continue
-            counts = run_suite(name, command, environment)
+            counts = run_suite(name, command, environment_for(name, recorder.url, server.token))
             passed, failed = passed + counts[0], failed + counts[1]
         recorder.close()
         if failed:

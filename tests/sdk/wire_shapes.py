@@ -1,4 +1,5 @@
-"""What an answer must look like: required fields and their forms, the union over SDK 1.99 to 2.9.
+"""What an answer must look like: what the published description says of it (published.py), and here what SDK 1.99 to 2.9 want beyond that, and
+the answers that are ours alone.
 
 `problems(shape, body)` returns sentences, none when the answer is good. Extra fields are always allowed.
 """
@@ -7,6 +8,8 @@ from __future__ import annotations
 
 import re
 from typing import Any, Callable
+
+import published
 
 Check = Callable[[Any], str | None]
 
@@ -29,10 +32,6 @@ def of_type(*types: type) -> Check:
     return check
 
 
-def one_of(*values: Any) -> Check:
-    return lambda value: None if any(value == v and type(value) is type(v) for v in values) else f"must be one of {values}, is {value!r}"
-
-
 def maybe(check: Check) -> Check:
     return lambda value: None if value is None else check(value)
 
@@ -47,106 +46,25 @@ def string_list(value: Any) -> str | None:
     return None if good else f"must be a list of strings, is {value!r}"
 
 
-anything: Check = lambda _value: None  # noqa: E731
 text, number, flag, obj = of_type(str), of_type(int), of_type(bool), of_type(dict)
-moment = pattern(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|\+00:00)")
-status = one_of(0, 1, 2, 3, 4)
-status_text = one_of("success", "pending", "fail", "sending", "canceled")
-task_status = one_of("running", "finished", "failed")
-task_type = one_of(
-    "endpoint.replay",
-    "endpoint.recover",
-    "endpoint.bulk-replay",
-    "application.purge_content",
-    "application.stats",
-    "message.broadcast",
-    "sdk.generate",
-    "event-type.aggregate",
-)
-
-_endpoint_common = {
-    "url": text,
-    "description": text,
-    "version": number,
-    "createdAt": moment,
-    "updatedAt": moment,
-    "uid?": maybe(text),
-    "channels?": maybe(string_list),
-    "filterTypes?": maybe(string_list),
-    "eventTypes?": maybe(string_list),
-    "rateLimit?": maybe(number),
-    "throttleRate?": maybe(number),
-    "disabled?": flag,
-}
-_message = {
-    "id": public_id("msg"),
-    "eventType": text,
-    "payload": anything,
-    "timestamp": moment,
-    "eventId?": maybe(text),
-    "channels?": maybe(string_list),
-    "tags?": maybe(string_list),
-}
+moment = pattern(published.MOMENT)
+secret = pattern(r"(whsec|whpk)_[A-Za-z0-9+/=]+")
+ingest_url = pattern(r"https?://.+/in/[A-Za-z0-9_-]{32,}")
+#: Version 1 of the libraries knows these names.
+endpoint_of_version_1 = {"version": number, "filterTypes?": maybe(string_list), "rateLimit?": maybe(number)}
 
 #: `name?` may be absent; everything else must be there.
 SHAPES: dict[str, dict[str, Check]] = {
-    "ApplicationOut": {
-        "id": public_id("app"),
-        "name": text,
-        "createdAt": moment,
-        "updatedAt": moment,
-        "metadata": string_map,
-        "uid?": maybe(text),
-    },
-    "EndpointOut": {"id": public_id("ep"), "metadata": string_map, **_endpoint_common},
-    "EventTypeOut": {
-        "name": text,
-        "description": text,
-        "deprecated": flag,
-        "createdAt": moment,
-        "updatedAt": moment,
-        "archived?": flag,
-        "schemas?": maybe(obj),
-    },
-    "MessageOut": _message,
-    "EndpointMessageOut": {**_message, "status": status, "statusText": status_text, "nextAttempt?": maybe(moment)},
-    "MessageEndpointOut": {
-        "id": public_id("ep"),
-        "status": status,
-        "statusText": status_text,
-        "nextAttempt?": maybe(moment),
-        **_endpoint_common,
-    },
-    "MessageAttemptOut": {
-        "id": public_id("atmpt"),
-        "url": text,
-        "response": text,
-        "responseStatusCode": number,
-        "responseDurationMs": number,
-        "status": status,
-        "statusText": status_text,
-        "triggerType": one_of(0, 1),
-        "msgId": public_id("msg"),
-        "endpointId": public_id("ep"),
-        "timestamp": moment,
-    },
-    "EndpointStats": {"success": number, "pending": number, "sending": number, "fail": number, "canceled": number},
-    "EndpointHeadersOut": {"headers": string_map, "sensitive": string_list},
-    "EndpointSecretOut": {"key": pattern(r"(whsec|whpk)_[A-Za-z0-9+/=]+")},
-    "TaskOut": {"id": public_id("qtask"), "status": task_status, "task": task_type, "updatedAt": moment},
-    "BackgroundTaskOut": {"id": public_id("qtask"), "status": task_status, "task": task_type, "updatedAt": moment, "data": obj},
-    "IngestSourceOut": {
-        "id": public_id("src"),
-        "name": text,
-        "type": text,
-        "config": obj,
-        "createdAt": moment,
-        "updatedAt": moment,
-        "metadata": string_map,
-        "uid?": maybe(text),
-        "ingestUrl?": maybe(pattern(r"https?://.+/in/[A-Za-z0-9_-]{32,}")),
-    },
-    "RotateTokenOut": {"ingestUrl": pattern(r"https?://.+/in/[A-Za-z0-9_-]{32,}")},
+    "EndpointOut": endpoint_of_version_1,
+    "MessageEndpointOut": endpoint_of_version_1,
+    "EndpointSecretOut": {"key": secret},
+    # Of rotations; the libraries before 2.7 look at nothing of it, later ones want the key.
+    "RotatedSecretOut": {"key": secret},
+    "StreamSinkOut": {"type": text},
+    "DestinationOut": {"type": text},
+    "EndpointAttemptStats": {"success": number, "fail": number, "canceled": number},
+    "IngestSourceOut": {"id": public_id("src"), "type": text, "config": obj, "ingestUrl?": maybe(ingest_url)},
+    "RotateTokenOut": {"ingestUrl": ingest_url},
     "IngestLogOut": {
         "id": text,
         "source_id": public_id("src"),
@@ -157,29 +75,34 @@ SHAPES: dict[str, dict[str, Check]] = {
         "created_at": moment,
         "updated_at": moment,
     },
-    "IngestEndpointOut": {
-        "id": public_id("ep"),
-        "url": text,
-        "description": text,
-        "metadata": string_map,
-        "createdAt": moment,
-        "updatedAt": moment,
-        "uid?": maybe(text),
-        "throttleRate?": maybe(number),
-        "disabled?": flag,
-    },
-    "TransformationOut": {"code?": maybe(text), "enabled?": flag, "variables?": maybe(string_map)},
     "ReceiptOut": {"id": public_id("rcpt"), "sourceId": public_id("src"), "receivedAt": moment, "verdict": text, "statusCode": number, "timing": obj},
     "ReceiptCountsOut": {"accepted": number, "duplicate": number, "handshake": number, "quarantined": number, "rejected": number},
     "ReplayReceiptsOut": {"accepted": number, "duplicate": number, "refused": number, "skipped": number, "iterator": maybe(text), "done": flag},
     "ProviderOut": {"name": text, "displayName": text, "schemes": of_type(list)},
-    "AppPortalAccessOut": {"url": text, "token": text},
-    "PrecheckOut": {"active": flag},
-    "RawPayloadOut": {"payload": text},
-    "CountOut": {"count": number, "approximated": flag},
-    "AttemptHeadersOut": {"sentHeaders": obj, "sensitive": string_list, "responseHeaders?": maybe(of_type(list))},
-    "WhoamiOut": {"permissionSource": text, "envId?": maybe(text), "appId?": maybe(text), "sessionId?": maybe(text)},
+    "LimitsOut": {"orgId": text, "own": flag},
+    "AuditEntryOut": {"id": text, "timestamp": moment, "actor": obj, "operation": text, "path": text, "status": number},
     "Object": {},
+}
+
+#: The payload of each operational webhook, by its event type.
+WEBHOOKS = {
+    event: f"{shape}Event"
+    for event, shape in [
+        ("endpoint.created", "EndpointCreated"),
+        ("endpoint.updated", "EndpointUpdated"),
+        ("endpoint.deleted", "EndpointDeleted"),
+        ("endpoint.enabled", "EndpointEnabled"),
+        ("endpoint.disabled", "EndpointDisabled"),
+        ("message.attempt.exhausted", "MessageAttemptExhausted"),
+        ("message.attempt.failing", "MessageAttemptFailing"),
+        ("message.attempt.recovered", "MessageAttemptRecovered"),
+        ("message.attempt.log", "MessageAttemptLog"),
+        ("background_task.finished", "BackgroundTaskFinished"),
+        ("ingest.endpoint.disabled", "IngestEndpointDisabled"),
+        ("ingest.message.attempt.exhausted", "IngestMessageAttemptExhausted"),
+        ("ingest.message.attempt.failing", "IngestMessageAttemptFailing"),
+        ("ingest.message.attempt.recovered", "IngestMessageAttemptRecovered"),
+    ]
 }
 
 LIST = {"data": of_type(list), "iterator": maybe(text), "done": flag, "prevIterator?": maybe(text)}
@@ -196,7 +119,8 @@ def problems(shape: str, body: Any) -> list[str]:
         for index, item in enumerate(body["data"]):
             found += [f"data[{index}]: {problem}" for problem in problems(shape.strip("[]"), item)]
         return found
-    return _missing(shape, SHAPES[shape], body)
+    found = _missing(shape, SHAPES.get(shape, {}), body)
+    return found + published.problems(shape, body) if published.knows(shape) else found
 
 
 def _missing(name: str, fields: dict[str, Check], body: Any) -> list[str]:

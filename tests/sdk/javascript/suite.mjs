@@ -3,63 +3,21 @@
 
 import assert from "node:assert/strict";
 import { randomUUID, webcrypto } from "node:crypto";
-import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { after, before, describe, it } from "node:test";
 
 import { Webhook } from "standardwebhooks";
 
+import { administration } from "./administration.mjs";
 import { ingest } from "./ingest.mjs";
+import { streams } from "./streams.mjs";
+import { eventually, Receiver, url } from "./tools.mjs";
 
 // The SDKs expect it as a global, which it is from Node 20 on.
 globalThis.crypto ??= webcrypto;
 
-const url = process.env.HOOKPOST_TEST_URL;
 const token = process.env.HOOKPOST_TEST_TOKEN;
 const versions = ["svix-v1", "svix-newest"];
-
-async function eventually(read, good, what) {
-  const deadline = Date.now() + 10_000;
-  for (;;) {
-    const value = await read();
-    if (good(value)) return value;
-    if (Date.now() > deadline) throw new Error(`${what} did not come within 10 s; last: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 30));
-  }
-}
-
-/** A receiver that remembers; `status(n)` answers the n-th request of a path. */
-class Receiver {
-  received = new Map();
-  plans = new Map();
-
-  async start() {
-    this.server = createServer(async (request, response) => {
-      const chunks = [];
-      for await (const chunk of request) chunks.push(chunk);
-      const list = this.received.get(request.url) ?? [];
-      this.received.set(request.url, list);
-      list.push({ headers: request.headers, body: Buffer.concat(chunks).toString() });
-      response.statusCode = (this.plans.get(request.url) ?? (() => 200))(list.length - 1);
-      response.end("ok");
-    });
-    await new Promise((resolve) => this.server.listen(0, "127.0.0.1", resolve));
-  }
-
-  url(path, status) {
-    if (status) this.plans.set(path, status);
-    return `http://127.0.0.1:${this.server.address().port}${path}`;
-  }
-
-  wait(path, count) {
-    return eventually(async () => this.received.get(path) ?? [], (list) => list.length >= count, `${count} requests at ${path}`);
-  }
-
-  stop() {
-    this.server.close();
-    this.server.closeAllConnections?.();
-  }
-}
 
 for (const name of versions) {
   const { Svix, ApiException } = await load(name);
@@ -201,7 +159,10 @@ for (const name of versions) {
       await svix.authentication.expireAll(app.id, { expiry: 0 });
     });
 
-    ingest({ svix, Svix, url, receiver, path, isRefused: (error, status) => error instanceof ApiException && error.code === status });
+    const isRefused = (error, status) => error instanceof ApiException && error.code === status;
+    ingest({ svix, Svix, url, receiver, path, isRefused });
+    administration({ Svix, v1, receiver, path, isRefused });
+    streams({ svix, Svix, token, v1, version, receiver, path, isRefused });
 
     it("health", async () => {
       await svix.health.get();
