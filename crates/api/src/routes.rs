@@ -44,7 +44,7 @@ fn table(target: Target) -> Table {
         .row(Post,   "/event-type/import/openapi",    "v1.event-type.import-openapi", "Create and change event types as an OpenAPI document has them", event_type::import::import)
         .row(Post,   "/event-type/export/openapi",    "v1.event-type.export-openapi", "Make an OpenAPI document of the event types, as a background task", event_type::import::export)
         .row(Get,    "/event-type/{event_type_name}", "v1.event-type.get",    "Get an event type",                                 event_type::get)
-        .row(Put,    "/event-type/{event_type_name}", "v1.event-type.update", "Replace an event type, or create it",               event_type::update)
+        .row(Put,    "/event-type/{event_type_name}", "v1.event-type.upsert", "Replace an event type, or create it",               event_type::update)
         .row(Patch,  "/event-type/{event_type_name}", "v1.event-type.patch",  "Change some fields of an event type",               event_type::patch)
         .row(Delete, "/event-type/{event_type_name}", "v1.event-type.delete", "Archive an event type, or delete it",               event_type::delete)
         .row(Get,    "/event-type/{event_type_name}/retry-schedule", "v1.event-type.get-retry-schedule", "Get what messages of an event type are retried by", event_type::get_retry_schedule)

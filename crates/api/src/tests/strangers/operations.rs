@@ -82,7 +82,7 @@ pub(super) const OPERATIONS: &[(&str, Reach, Viewer)] = &[
     ("v1.event-type.export-openapi", Tenant, Not),
     ("v1.event-type.import-openapi", Tenant, Not),
     ("v1.event-type.get", Catalog, May),
-    ("v1.event-type.update", Tenant, Not),
+    ("v1.event-type.upsert", Tenant, Not),
     ("v1.event-type.delete", Tenant, Not),
     ("v1.event-type.patch", Tenant, Not),
     ("v1.event-type.get-retry-schedule", Tenant, May),
