@@ -25,6 +25,7 @@ BODIES: dict[str, Any] = {
     "v1.application.upsert": {"name": "x"},
     "v1.event-type.create": {"name": "x.y", "description": ""},
     "v1.event-type.upsert": {"description": ""},
+    "v1.event-type.import-openapi": {"spec": {"webhooks": {"x.y": {"post": {}}}}},
     "v1.event-type.set-retry-schedule": {"retrySchedule": [5]},
     "v1.endpoint.create": URL,
     "v1.endpoint.upsert": URL,
@@ -46,11 +47,25 @@ BODIES: dict[str, Any] = {
     "v1.ingest.endpoint.upsert": URL,
     "v1.ingest.endpoint.set-headers": {"headers": {"x-a": "b"}},
     "hookpost.receipt.replay-all": SINCE,
+    "v1.integration.create": {"name": "x"},
+    "v1.integration.update": {"name": "x"},
+    "v1.operational-webhook.endpoint.create": URL,
+    "v1.operational-webhook.endpoint.upsert": URL,
+    "v1.operational-webhook.endpoint.set-headers": {"headers": {"x-a": "b"}},
+    "v1.management.authentication.create-api-token": {"name": "x"},
+    "v1.management.authentication.update-api-token": {"name": "x"},
+    "v1.authentication.create-message-token": {"name": "x"},
+    "v1.authentication.exchange-one-time-token": {"oneTimeToken": "x"},
+    "v1.environment.import": {"settings": {"displayName": "x"}},
 }
 #: What needs no database, or may be known without it.
 MAY_ANSWER = {
     "v1.authentication.whoami",
     "v1.authentication.logout",
+    "v1.authentication.stream-logout",
+    # Refused before anything is asked for.
+    "hookpost.limits.set",
+    "hookpost.limits.reset",
     "v1.authentication.app-portal-access",
     "v1.message.precheck",
     # Of an application that is in use its endpoints are known.
@@ -129,6 +144,11 @@ class DatabaseAway(ServerCase):
             "attempt_id": self.attempts(app, message)[0]["id"],
             "event_type_name": self.ok(self.api.post("/event-type", {"name": "user.signup", "description": ""}))["name"],
             "task_id": self.ok(self.api.post(f"/app/{app}/endpoint/{endpoint}/recover", {"since": moment(hours=-1)}))["id"],
+            "integ_id": self.ok(self.api.post(f"/app/{app}/integration", {"name": "x"}), 201)["id"],
+            "env_id": self.api.get("/auth/whoami").json["envId"],
+            "org_id": self.api.get("/auth/whoami").json["envId"],
+            "stream_id": "orders",
+            "sink_id": "p",
             "key_id": self.ok(self.api.post("/api-key", {"name": "x"}))["id"],
         }
         paths = self.api.get("/openapi.json").json["paths"]

@@ -11,6 +11,7 @@ mod event_types;
 mod idempotency;
 mod keys_and_tokens;
 mod portal_sessions;
+mod strangers;
 mod tenancy;
 mod tenant_limits;
 mod things;

@@ -88,6 +88,7 @@ fn api_settings(settings: &Settings, local_url: &str) -> anyhow::Result<ApiSetti
         public_url: settings.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
         trusted_proxies: settings.trusted_proxies.clone(),
         payload_retention: settings.payload_retention,
+        limits: settings.limits,
         ..ApiSettings::new(TokenSecret::new(secret.0.as_bytes()))
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hookpost_domain::limits;
 use hookpost_domain::secret::SignatureKind;
+use hookpost_domain::tenant::TenantLimits;
 use hookpost_domain::{Invalid, RetrySchedule};
 use hookpost_engine::EngineSettings;
 use hookpost_store_postgres::DatabaseUrl;
@@ -77,6 +78,8 @@ pub(crate) struct Settings {
     pub(crate) request_body_bytes_max: usize,
     pub(crate) default_signature: SignatureKind,
     pub(crate) payload_retention: Duration,
+    /// Of organizations that have none of their own.
+    pub(crate) limits: TenantLimits,
     /// Retries, health, header sets, concurrency, retention of rows: handed to the engine as it is.
     pub(crate) engine: EngineSettings,
     pub(crate) allow_private_networks: bool,
@@ -307,6 +310,26 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "How long receipts of sources are kept, whatever became of the requests. The body of one that became a message goes with the payload of that.",
         |s, v| parse::positive_duration(v).map(|x| s.engine.retention.receipts = x)
     ),
+    setting!(
+        "limit_messages_per_second",
+        "",
+        Text,
+        "Messages a second that each organization may create on each node. Not set: as many as it likes. The management organization can give an organization limits of its own.",
+        |s, v| { parse::whole_number(v, 1, u32::MAX.into()).map(|x| s.limits.messages_per_s = Some(x as u32)) }
+    ),
+    setting!("limit_endpoints", "", Text, "Endpoints that each organization may have in all its applications together.", |s, v| {
+        parse::whole_number(v, 0, u32::MAX.into()).map(|x| s.limits.endpoints = Some(x as u32))
+    }),
+    setting!(
+        "limit_payload_bytes",
+        "",
+        Text,
+        "Largest payload of each organization's messages: a number of bytes, or with KiB or MiB.",
+        |s, v| { parse::bytes(v, 1, u32::MAX as usize).map(|x| s.limits.payload_bytes = Some(x as u32)) }
+    ),
+    setting!("limit_stored_days", "", Text, "Days for which each organization may keep payloads.", |s, v| {
+        parse::whole_number(v, 1, u16::MAX.into()).map(|x| s.limits.stored_days = Some(x as u16))
+    }),
     setting!(
         "circuit_failures",
         "20",

@@ -20,8 +20,10 @@ pub(super) struct Webhook {
     pub(super) feature_flags: Vec<String>,
 }
 
-/// The webhooks of a document, each with what is wrong with it.
-pub(super) fn webhooks(document: &Value) -> Result<Vec<(String, Result<Webhook, Invalid>)>, Invalid> {
+/// The webhook of this name, or what is wrong with it.
+pub(super) type Found = (String, Result<Webhook, Invalid>);
+
+pub(super) fn webhooks(document: &Value) -> Result<Vec<Found>, Invalid> {
     let found = ["webhooks", "x-webhooks"].into_iter().filter_map(|field| document[field].as_object());
     let all: Vec<_> = found.flatten().map(|(name, item)| (name.clone(), webhook(document, name, item))).collect();
     if all.is_empty() && document["webhooks"].is_null() && document["x-webhooks"].is_null() {
