@@ -227,7 +227,7 @@ async fn queries_that_break_rules() {
     /event-type?iterator=a%20b&limit=0
         422 query.limit: must be between 1 and 250; query.iterator: has the character ' '; allowed are letters, digits and `-` `_` `.`
     /background-task?status=asleep&task=nothing
-        422 query.status: unknown variant `asleep`, expected one of `running`, `finished`, `failed`; query.task: unknown variant `nothing`, expected one of `endpoint.replay`, `endpoint.recover`, `endpoint.bulk-replay`, `application.purge_content`
+        422 query.status: unknown variant `asleep`, expected one of `running`, `finished`, `failed`; query.task: unknown variant `nothing`, expected one of `endpoint.replay`, `endpoint.recover`, `endpoint.bulk-replay`, `application.purge_content`, `application.stats`, `event-type.aggregate`, `message.broadcast`, `sdk.generate`
     POST get_if_exists=perhaps
         422 query.get_if_exists: must be `true` or `false`, not `perhaps`
     "#);

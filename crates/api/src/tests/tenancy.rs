@@ -22,6 +22,11 @@ async fn what_belongs_to_one_is_not_there_for_another() {
         server.call("POST", &format!("/ingest/api/v1/source/{source}/endpoint"), json!({ "url": "https://example.com" })).await.id();
     let receipt = server.receipt(&source, "rejected").await;
 
+    server.call("POST", "/stream", json!({ "name": "Orders", "uid": "orders" })).await;
+    server.call("POST", "/stream/event-type", json!({ "name": "a.b" })).await;
+    let sink = server.call("POST", "/stream/orders/sink", json!({ "type": "poller" })).await.id();
+    let destination = server.call("POST", "/app/acme/destination", json!({ "type": "pollingEndpoint" })).await.id();
+
     // Every path of the description, with what exists for the other.
     let document: Value = serde_json::from_str(&crate::openapi_document()).unwrap();
     let other = server.token_of(OTHER_ORG);
@@ -36,7 +41,13 @@ async fn what_belongs_to_one_is_not_there_for_another() {
             .replace("{attempt_id}", &attempt)
             .replace("{event_type_name}", "a.b")
             .replace("{key_id}", &key)
-            .replace("{task_id}", &task);
+            .replace("{task_id}", &task)
+            .replace("{stream_id}", "orders")
+            .replace("{sink_id}", if path.contains("{stream_id}") { &sink } else { &destination })
+            .replace("{destination_id}", &destination)
+            .replace("{consumer_id}", "c")
+            .replace("{name}", "a.b")
+            .replace("/stats/attempts", "/stats/attempts?since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z");
         let filled = filled.strip_prefix("/api/v1").unwrap_or(&filled);
         assert!(!filled.contains('{'), "{path} has a parameter that this test does not know");
         if filled == path.strip_prefix("/api/v1").unwrap_or(path) {
@@ -46,7 +57,7 @@ async fn what_belongs_to_one_is_not_there_for_another() {
         for method in methods.as_object().unwrap().keys().filter(|method| *method != "put") {
             let body = json!({
                 "name": "x", "description": "x", "url": "https://example.com", "since": "2026-01-01T00:00:00Z", "headers": {},
-                "eventType": "a.b", "payload": {}, "createdBefore": "2026-01-03T00:00:00Z", "type": "github", "config": { "secret": "x" },
+                "eventType": "a.b", "payload": {}, "createdBefore": "2026-01-03T00:00:00Z", "after": "2026-01-01T00:00:00Z", "offset": 1, "events": [], "type": "github", "config": { "secret": "x" },
             });
             let answer = server.call_as(&other, &method.to_uppercase(), filled, body).await;
             assert_eq!(answer.summary(), "404 not_found", "{method} {path}: {answer:?}");

@@ -421,7 +421,7 @@ async fn examples_come_from_the_schema() {
         server.settle().await;
         match expected {
             Ok(payload) => {
-                assert_eq!((answer.status.as_u16(), &answer.json()["payload"]), (200, &json!({})), "{body}");
+                assert_eq!((answer.status.as_u16(), &answer.json()["payload"]), (202, &json!({})), "{body}");
                 assert_eq!(server.receiver.payloads(), [payload], "{body}");
             }
             Err(summary) => assert_eq!(answer.summary(), summary, "{body}"),
@@ -537,5 +537,26 @@ async fn portal_sessions_do_what_they_may() {
         assert!(matches!(elsewhere.status.as_u16(), 403 | 404), "{method} {below} {elsewhere:?}");
         assert_eq!(server.call_as(&everything, method, &path(&app), body).await.summary(), may, "{method} {below}");
     }
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_says_whether_it_is_held_back() {
+    let server = TestServer::start();
+    let app = server.app().await;
+    let id = server.endpoint(&app, json!({ "throttleRate": 1 })).await;
+    let path = format!("/app/{app}/endpoint/{id}/rate-limit-status");
+    let expected = json!({ "status": "Ok", "throttledSince": null, "throttledUntil": null });
+    assert_eq!(server.call("GET", &path, None).await.json(), expected);
+    for _ in 0..5 {
+        server.message(&app, json!({})).await;
+    }
+    server.after(Duration::from_millis(1_500)).await;
+    let held = server.call("GET", &path, None).await.json();
+    assert_eq!(held["status"], "RateLimited");
+    assert!(held["throttledUntil"].is_string());
+    let stats = server.call("GET", &format!("/app/{app}/endpoint/{id}/attempt-stats"), None).await.json();
+    assert!(stats["success"].as_u64().unwrap() >= 1, "{stats}");
+    assert_eq!((&stats["fail"], &stats["canceled"]), (&json!(0), &json!(0)));
     server.stop().await;
 }

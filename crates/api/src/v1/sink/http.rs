@@ -99,7 +99,7 @@ pub(crate) fn transformation() -> SinkTransformationOut {
 }
 
 /// What asks for nothing to be transformed is how it is already. To take code and not run it would be a lie that shows only at the receiver.
-pub(crate) fn patch_transformation(input: SinkTransformIn) -> Result<EmptyResponse, Problem> {
+pub(crate) fn patch_transformation(input: &SinkTransformIn) -> Result<EmptyResponse, Problem> {
     if matches!(input.code, Some(Some(_))) {
         let detail = "Transformations are not there yet: events are sent as they came. Nothing was changed.";
         return Err(Problem::bad_request("transformations_not_available", detail));

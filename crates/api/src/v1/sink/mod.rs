@@ -63,7 +63,7 @@ pub(crate) async fn list(api: &Api, holder: &Holder, query: ListQuery) -> Result
     for sink in &listed.items {
         items.push((api.public(sink.id), SinkOut::load(api, sink).await?));
     }
-    Ok(Page::new(items.into_iter(), listed.done))
+    Ok(Page::new(items, listed.done))
 }
 
 pub(crate) async fn create(api: &Api, holder: &Holder, fields: SinkFields) -> Result<SinkOut, Problem> {

@@ -149,7 +149,7 @@ pub(crate) async fn patch_transformation(
     Body(input): Body<SinkTransformIn>,
 ) -> Result<Json<EmptyResponse>, Problem> {
     find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    http::patch_transformation(input).map(Json)
+    http::patch_transformation(&input).map(Json)
 }
 
 pub(crate) async fn force_retry(State(api): State<Api>, caller: Caller, Path(path): Path<SinkPath>) -> Result<NoContent, Problem> {
