@@ -7,6 +7,7 @@
 //! as anything but JSON, and none of the crate's answers carries a secret that was not asked for.
 
 mod auth;
+mod client;
 mod docs_page;
 mod door;
 mod extract;

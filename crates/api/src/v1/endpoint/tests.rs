@@ -13,7 +13,7 @@ async fn life_of_an_endpoint() {
     server.event_type("invoice.paid", None).await;
     let all = json!({
         "url": "https://example.com/hook?a=b", "description": "ours", "uid": "ep.1", "version": 3, "disabled": true,
-        "eventTypes": ["invoice.paid", "order.*", "invoice.paid"], "channels": ["a", "b:1"], "throttleRate": 7, "metadata": { "k": "v" },
+        "disabledBy": "user", "failingSince": null, "eventTypes": ["invoice.paid", "order.*", "invoice.paid"], "channels": ["a", "b:1"], "throttleRate": 7, "metadata": { "k": "v" },
         "headers": { "X-Shop": "7" }, "secret": SECRET, "ordered": true, "concurrency": 2, "retrySchedule": "1s,2s",
     });
     let created = server.call("POST", &format!("/app/{app}/endpoint"), all).await;
@@ -21,7 +21,7 @@ async fn life_of_an_endpoint() {
     let id = created.id();
     let expected = json!({
         "id": id, "uid": "ep.1", "url": "https://example.com/hook?a=b", "description": "ours", "version": 3, "disabled": true,
-        "eventTypes": ["invoice.paid", "order.*"], "filterTypes": ["invoice.paid", "order.*"], "channels": ["a", "b:1"],
+        "disabledBy": "user", "failingSince": null, "eventTypes": ["invoice.paid", "order.*"], "filterTypes": ["invoice.paid", "order.*"], "channels": ["a", "b:1"],
         "throttleRate": 7, "rateLimit": 7, "metadata": { "k": "v" }, "ordered": true, "concurrency": 2, "retrySchedule": "1s,2s",
         "createdAt": START.to_string(), "updatedAt": START.to_string(),
     });
@@ -38,7 +38,7 @@ async fn life_of_an_endpoint() {
     assert_eq!(put.status, 200, "{put:?}");
     let expected = json!({
         "id": id, "uid": null, "url": "https://example.com/2", "description": "", "version": 1, "disabled": false,
-        "eventTypes": null, "filterTypes": null, "channels": null, "throttleRate": null, "rateLimit": null, "metadata": {},
+        "disabledBy": null, "failingSince": null, "eventTypes": null, "filterTypes": null, "channels": null, "throttleRate": null, "rateLimit": null, "metadata": {},
         "ordered": true, "concurrency": 2, "retrySchedule": "1s,2s",
         "createdAt": START.to_string(), "updatedAt": START.to_string(),
     });
