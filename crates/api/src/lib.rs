@@ -8,6 +8,7 @@
 
 mod audit;
 mod auth;
+mod client;
 mod docs_page;
 mod door;
 mod extract;

@@ -105,7 +105,7 @@ async fn what_is_not_there_says_so_in_json() {
         ("GET", "/api/v1", "404 not_found"),
         ("GET", "/api/v1/", "404 not_found"),
         ("GET", "/api/v2/app", "404 not_found"),
-        ("POST", "/api/v1/stream", "404 not_found"),
+        ("POST", "/api/v1/stream", "401 authentication_failed"),
         ("GET", "/api/v1/connector", "404 not_found"),
         ("GET", "/ingest/api/v1/stream", "404 not_found"),
         ("GET", "/ingest/api/v1/source", "401 authentication_failed"),

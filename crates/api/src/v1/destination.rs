@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::auth::{Caller, Right};
+use crate::client::Client;
 use crate::extract::{Body, Created, CreatedOr, Json, NoContent, OptionalBody, Path, Query};
 use crate::page::Page;
 use crate::problem::Problem;
@@ -45,56 +46,61 @@ async fn find(api: &Api, caller: &Caller, path: &DestinationPath, right: Right) 
 pub(crate) async fn list(
     State(api): State<Api>,
     caller: Caller,
+    client: Client,
     Path(path): Path<ApplicationPath>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<DestinationOut>>, Problem> {
     let view = caller.application(&api, &path.app_id, Right::Read).await?;
-    let page = sink::list(&api, &Holder::application(&view), query).await?;
+    let page = sink::list(&api, client, &Holder::application(&view), query).await?;
     Ok(Json(page.map(DestinationOut)))
 }
 
 pub(crate) async fn create(
     State(api): State<Api>,
     caller: Caller,
+    client: Client,
     Path(path): Path<ApplicationPath>,
     Body(DestinationIn(input)): Body<DestinationIn>,
 ) -> Result<Created<DestinationOut>, Problem> {
     let view = caller.application(&api, &path.app_id, Right::ManageEndpoint).await?;
     let holder = Holder::application(&view);
     let fields = input.parse(&api, holder.owner)?;
-    sink::create(&api, &holder, fields).await.map(|sink| Created(DestinationOut(sink)))
+    sink::create(&api, client, &holder, fields).await.map(|sink| Created(DestinationOut(sink)))
 }
 
 pub(crate) async fn upsert(
     State(api): State<Api>,
     caller: Caller,
+    client: Client,
     Path(path): Path<DestinationPath>,
     Body(DestinationIn(input)): Body<DestinationIn>,
 ) -> Result<CreatedOr<DestinationOut>, Problem> {
     let view = caller.application(&api, &path.app_id, Right::ManageEndpoint).await?;
     let holder = Holder::application(&view);
     let fields = input.parse(&api, holder.owner)?;
-    sink::upsert(&api, &holder, &path.destination_id, fields).await.map(|done| done.map(DestinationOut))
+    sink::upsert(&api, client, &holder, &path.destination_id, fields).await.map(|done| done.map(DestinationOut))
 }
 
 pub(crate) async fn patch(
     State(api): State<Api>,
     caller: Caller,
+    client: Client,
     Path(path): Path<DestinationPath>,
     Body(DestinationPatch(input)): Body<DestinationPatch>,
 ) -> Result<Json<DestinationOut>, Problem> {
     let found = find(&api, &caller, &path, Right::ManageEndpoint).await?;
     let change = input.parse(&api, &found)?;
-    sink::change(&api, &found, change).await.map(|sink| Json(DestinationOut(sink)))
+    sink::change(&api, client, &found, change).await.map(|sink| Json(DestinationOut(sink)))
 }
 
 pub(crate) async fn get(
     State(api): State<Api>,
     caller: Caller,
+    client: Client,
     Path(path): Path<DestinationPath>,
 ) -> Result<Json<DestinationOut>, Problem> {
     let found = find(&api, &caller, &path, Right::Read).await?;
-    SinkOut::load(&api, &found).await.map(|sink| Json(DestinationOut(sink)))
+    SinkOut::load(&api, client, &found).await.map(|sink| Json(DestinationOut(sink)))
 }
 
 pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): Path<DestinationPath>) -> Result<NoContent, Problem> {
@@ -117,7 +123,7 @@ pub(crate) async fn rotate_secret(
     caller: Caller,
     Path(path): Path<DestinationPath>,
     OptionalBody(input): OptionalBody<EndpointSecretRotateIn>,
-) -> Result<Json<EmptyResponse>, Problem> {
+) -> Result<Json<SinkSecretOut>, Problem> {
     let rotation = input.parse()?;
     let found = find(&api, &caller, &path, Right::ManageSecret).await?;
     http::rotate(&api, &found, rotation).await.map(Json)
@@ -158,7 +164,7 @@ pub(crate) async fn patch_transformation(
     Body(input): Body<SinkTransformIn>,
 ) -> Result<Json<EmptyResponse>, Problem> {
     find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    http::patch_transformation(input).map(Json)
+    http::patch_transformation(&input).map(Json)
 }
 
 pub(crate) async fn force_retry(State(api): State<Api>, caller: Caller, Path(path): Path<DestinationPath>) -> Result<NoContent, Problem> {

@@ -147,6 +147,10 @@ pub(crate) struct EndpointOut {
     #[schemars(extend("deprecated" = true))]
     version: u16,
     disabled: bool,
+    /// Who disabled it. (Hookpost's own.)
+    disabled_by: Option<DisabledBy>,
+    /// Where it was disabled because it failed: since when it had. (Hookpost's own.)
+    failing_since: Option<Time>,
     event_types: Option<Vec<String>>,
     #[schemars(extend("deprecated" = true))]
     filter_types: Option<Vec<String>>,
@@ -163,6 +167,14 @@ pub(crate) struct EndpointOut {
     retry_schedule: Option<RetryScheduleOut>,
     created_at: Time,
     updated_at: Time,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DisabledBy {
+    User,
+    /// It failed for too long, or answered 410.
+    Failures,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -378,6 +390,15 @@ impl EndpointOut {
             description: endpoint.description.clone(),
             version: endpoint.version,
             disabled: endpoint.disabled.is_disabled(),
+            disabled_by: match endpoint.disabled {
+                Disabled::No => None,
+                Disabled::ByUser => Some(DisabledBy::User),
+                Disabled::Automatically { .. } => Some(DisabledBy::Failures),
+            },
+            failing_since: match endpoint.disabled {
+                Disabled::Automatically { failing_since } => failing_since.map(Time),
+                _ => None,
+            },
             filter_types: event_types.clone(),
             event_types,
             channels: endpoint.channels.as_ref().map(|channels| channels.iter().map(ToString::to_string).collect()),

@@ -1,5 +1,8 @@
 //! How much was sent: totals and rows of buckets, from what is counted as it happens. What needs a look at everything is a background task.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -253,7 +256,7 @@ pub(crate) async fn count_active(
     let (without_play, without_disabled) = (query.exclude_svix_play.unwrap_or(true), query.exclude_disabled.unwrap_or(true));
     let mut count = 0;
     each_application(&api, org, |view| {
-        let counts = |endpoint: &Endpoint| !(without_play && is_play(endpoint)) && !(without_disabled && endpoint.disabled.is_disabled());
+        let counts = |endpoint: &Endpoint| !(without_play && is_play(endpoint) || without_disabled && endpoint.disabled.is_disabled());
         count += u64::from(view.endpoints.iter().any(|endpoint| counts(endpoint)));
     })
     .await?;

@@ -37,7 +37,7 @@ pub(crate) struct EndpointHeadersPatchIn {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct EndpointHeadersOut {
-    headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     /// The names of headers whose values are withheld.
     sensitive: Vec<String>,
 }

@@ -11,13 +11,12 @@ use hookpost_domain::operational::OperationalEvent;
 use hookpost_domain::secret::RotateError;
 use hookpost_domain::{Endpoint, Invalid, SigningSecret, limits};
 use hookpost_store::{ApplicationView, WriteError};
-use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EndpointPath, facts, find};
 use crate::auth::{Caller, Right};
+use crate::client::Client;
 use crate::extract::{Json, NoContent, OptionalBody, Path};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
@@ -58,14 +57,14 @@ pub(crate) async fn rotate(
     State(api): State<Api>,
     caller: Caller,
     Path(path): Path<EndpointPath>,
-    headers: HeaderMap,
+    client: Client,
     OptionalBody(input): OptionalBody<EndpointSecretRotateIn>,
 ) -> Result<Rotated, Problem> {
     let rotation = input.parse()?;
     let (view, endpoint) = find(&api, &caller, &path, Right::ManageSecret).await?;
     let updated = rotate_in(&api, &view, &endpoint, rotation).await?;
-    let user_agent = headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
-    Ok(if expects_key(user_agent) { Rotated::With(EndpointSecretOut::new(&updated)) } else { Rotated::Silently })
+    // They read the new key since then, and some of those before cannot stand a body.
+    Ok(if client.is_since(2, 7) { Rotated::With(EndpointSecretOut::new(&updated)) } else { Rotated::Silently })
 }
 
 pub(crate) async fn rotate_in(
@@ -116,13 +115,6 @@ impl EndpointSecretOut {
     }
 }
 
-/// Clients of the family `svix-libs` read the new key since 2.7, and some of those before cannot stand a body.
-fn expects_key(user_agent: &[u8]) -> bool {
-    let version = std::str::from_utf8(user_agent).ok().and_then(|text| text.trim().strip_prefix("svix-libs/"));
-    let mut numbers = version.unwrap_or_default().split(['.', '/', '-', ' ']).map(|part| part.parse::<u32>().unwrap_or_default());
-    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) >= (2, 7)
-}
-
 impl IntoResponse for Rotated {
     fn into_response(self) -> Response {
         match self {
@@ -139,25 +131,5 @@ impl OperationOutput for Rotated {
         let mut responses = Json::<EndpointSecretOut>::inferred_responses(ctx, operation);
         responses.extend(NoContent::inferred_responses(ctx, operation));
         responses
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_clients_that_expect_the_key_get_it() {
-        for (user_agent, expected) in [
-            ("svix-libs/2.7.0/python", true),
-            ("svix-libs/2.10.1/javascript", true),
-            ("svix-libs/3.0/go", true),
-            ("svix-libs/2.6.9/python", false),
-            ("svix-libs/1.99.1/rust", false),
-            ("curl/8.5.0", false),
-            ("", false),
-        ] {
-            assert_eq!(expects_key(user_agent.as_bytes()), expected, "{user_agent}");
-        }
     }
 }

@@ -13,7 +13,7 @@ async fn life_of_an_endpoint() {
     server.event_type("invoice.paid", None).await;
     let all = json!({
         "url": "https://example.com/hook?a=b", "description": "ours", "uid": "ep.1", "version": 3, "disabled": true,
-        "eventTypes": ["invoice.paid", "order.*", "invoice.paid"], "channels": ["a", "b:1"], "throttleRate": 7, "metadata": { "k": "v" },
+        "disabledBy": "user", "failingSince": null, "eventTypes": ["invoice.paid", "order.*", "invoice.paid"], "channels": ["a", "b:1"], "throttleRate": 7, "metadata": { "k": "v" },
         "headers": { "X-Shop": "7" }, "secret": SECRET, "ordered": true, "concurrency": 2, "retrySchedule": "1s,2s",
     });
     let created = server.call("POST", &format!("/app/{app}/endpoint"), all).await;
@@ -21,7 +21,7 @@ async fn life_of_an_endpoint() {
     let id = created.id();
     let expected = json!({
         "id": id, "uid": "ep.1", "url": "https://example.com/hook?a=b", "description": "ours", "version": 3, "disabled": true,
-        "eventTypes": ["invoice.paid", "order.*"], "filterTypes": ["invoice.paid", "order.*"], "channels": ["a", "b:1"],
+        "disabledBy": "user", "failingSince": null, "eventTypes": ["invoice.paid", "order.*"], "filterTypes": ["invoice.paid", "order.*"], "channels": ["a", "b:1"],
         "throttleRate": 7, "rateLimit": 7, "metadata": { "k": "v" }, "ordered": true, "concurrency": 2, "retrySchedule": "1s,2s",
         "createdAt": START.to_string(), "updatedAt": START.to_string(),
     });
@@ -38,7 +38,7 @@ async fn life_of_an_endpoint() {
     assert_eq!(put.status, 200, "{put:?}");
     let expected = json!({
         "id": id, "uid": null, "url": "https://example.com/2", "description": "", "version": 1, "disabled": false,
-        "eventTypes": null, "filterTypes": null, "channels": null, "throttleRate": null, "rateLimit": null, "metadata": {},
+        "disabledBy": null, "failingSince": null, "eventTypes": null, "filterTypes": null, "channels": null, "throttleRate": null, "rateLimit": null, "metadata": {},
         "ordered": true, "concurrency": 2, "retrySchedule": "1s,2s",
         "createdAt": START.to_string(), "updatedAt": START.to_string(),
     });
@@ -421,7 +421,7 @@ async fn examples_come_from_the_schema() {
         server.settle().await;
         match expected {
             Ok(payload) => {
-                assert_eq!((answer.status.as_u16(), &answer.json()["payload"]), (200, &json!({})), "{body}");
+                assert_eq!((answer.status.as_u16(), &answer.json()["payload"]), (202, &json!({})), "{body}");
                 assert_eq!(server.receiver.payloads(), [payload], "{body}");
             }
             Err(summary) => assert_eq!(answer.summary(), summary, "{body}"),
@@ -537,5 +537,26 @@ async fn portal_sessions_do_what_they_may() {
         assert!(matches!(elsewhere.status.as_u16(), 403 | 404), "{method} {below} {elsewhere:?}");
         assert_eq!(server.call_as(&everything, method, &path(&app), body).await.summary(), may, "{method} {below}");
     }
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_says_whether_it_is_held_back() {
+    let server = TestServer::start();
+    let app = server.app().await;
+    let id = server.endpoint(&app, json!({ "throttleRate": 1 })).await;
+    let path = format!("/app/{app}/endpoint/{id}/rate-limit-status");
+    let expected = json!({ "status": "Ok", "throttledSince": null, "throttledUntil": null });
+    assert_eq!(server.call("GET", &path, None).await.json(), expected);
+    for _ in 0..5 {
+        server.message(&app, json!({})).await;
+    }
+    server.after(Duration::from_millis(1_500)).await;
+    let held = server.call("GET", &path, None).await.json();
+    assert_eq!(held["status"], "RateLimited");
+    assert!(held["throttledUntil"].is_string());
+    let stats = server.call("GET", &format!("/app/{app}/endpoint/{id}/attempt-stats"), None).await.json();
+    assert!(stats["success"].as_u64().unwrap() >= 1, "{stats}");
+    assert_eq!((&stats["fail"], &stats["canceled"]), (&json!(0), &json!(0)));
     server.stop().await;
 }

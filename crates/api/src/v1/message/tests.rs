@@ -392,3 +392,126 @@ async fn others_see_nothing_of_it() {
     }
     server.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_payloads_of_some_messages_are_removed() {
+    let server = TestServer::start();
+    let app = server.app().await;
+    let first = server.message(&app, json!({})).await;
+    server.message(&app, json!({ "eventId": "e-2" })).await;
+    let kept = server.message(&app, json!({})).await;
+    let answer = server.call("POST", &format!("/app/{app}/msg/bulk-expunge"), json!({ "ids": [first, "e-2", "nothing"] })).await;
+    let expected = json!({ "results": { first.as_str(): "expunged", "e-2": "expunged", "nothing": "not-found" } });
+    assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));
+    assert_eq!(server.call("GET", &format!("/app/{app}/msg/e-2"), None).await.json()["payload"], json!({ "expired": true }));
+    assert_eq!(server.call("GET", &format!("/app/{app}/msg/{kept}"), None).await.json()["payload"], json!({ "total": 1.5 }));
+    assert_eq!(server.call("POST", &format!("/app/{app}/msg/bulk-expunge"), json!({})).await.json(), json!({ "results": {} }));
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_are_found_by_what_is_in_them() {
+    let server = TestServer::start();
+    let app = server.app().await;
+    for number in 0..5 {
+        let name = if number % 2 == 0 { "Ada" } else { "Grace" };
+        let event_type = if number < 3 { "early" } else { "late" };
+        let fields = json!({ "eventId": format!("e-{number}"), "eventType": event_type, "payload": { "name": name }, "tags": ["t"] });
+        server.message(&app, fields).await;
+    }
+    let search = async |body: Value| server.call("POST", &format!("/app/{app}/msg/search"), body).await;
+    let found = async |body: Value| search(body).await.column("eventId");
+    assert_eq!(found(json!({})).await, ["e-4", "e-3", "e-2", "e-1", "e-0"]);
+    assert_eq!(found(json!({ "text": "aDa" })).await, ["e-4", "e-2", "e-0"]);
+    assert_eq!(found(json!({ "text": "ada", "event_types": ["early"], "tag": "t" })).await, ["e-2", "e-0"]);
+    assert_eq!(found(json!({ "eventId": "e-3" })).await, ["e-3"]);
+    assert!(found(json!({ "eventId": "e-3", "text": "Ada" })).await.is_empty());
+    assert_eq!(search(json!({ "text": "Ada" })).await.column("payload")[0], json!({}));
+    assert_eq!(search(json!({ "text": "Ada", "with_content": true })).await.column("payload")[0], json!({ "name": "Ada" }));
+
+    let first = search(json!({ "text": "ada", "limit": 2 })).await.json();
+    assert_eq!((first["data"].as_array().unwrap().len(), &first["done"]), (2, &json!(false)));
+    let rest = search(json!({ "text": "ada", "limit": 2, "iterator": first["iterator"] })).await;
+    assert_eq!((rest.column("eventId"), &rest.json()["done"]), (vec![json!("e-0")], &json!(true)));
+    let back = search(json!({ "text": "ada", "limit": 1, "iterator": rest.json()["prevIterator"] })).await;
+    assert_eq!(back.column("eventId"), ["e-2"]);
+    assert_eq!(search(json!({ "text": "" })).await.summary(), "422 body.text: must be 1 to 1024 bytes long");
+    assert_eq!(search(json!({ "limit": 0 })).await.summary(), "422 body.limit: must be between 1 and 250");
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_is_tried_out_and_nobody_else_hears_of_it() {
+    let server = TestServer::start();
+    let app = server.app().await;
+    let endpoint = server.endpoint(&app, json!({ "url": "https://example.com/tried", "channels": ["none"] })).await;
+    server.endpoint(&app, json!({})).await;
+    let sink = server.call("POST", &format!("/app/{app}/destination"), json!({ "type": "pollingEndpoint" })).await.id();
+    server.receiver.will_answer(418, "short and stout");
+    let path = format!("/app/{app}/endpoint/{endpoint}/msg/test-attempt");
+    let body = json!({ "eventType": "a", "payload": { "b": 1 } });
+    let answer = server.call("POST", &path, body.clone()).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let attempt = answer.json();
+    assert_eq!(
+        (&attempt["responseStatusCode"], &attempt["response"], &attempt["statusText"]),
+        (&json!(418), &json!("short and stout"), &json!("fail"))
+    );
+    assert_eq!((&attempt["endpointId"], &attempt["msg"]["payload"]), (&json!(endpoint), &json!({ "b": 1 })));
+    assert_eq!(server.receiver.requests.lock().len(), 1);
+    assert!(server.call("GET", &format!("/app/{app}/poller/{sink}"), None).await.column("id").is_empty(), "sinks take none of it");
+    server.message(&app, json!({})).await;
+    assert_eq!(server.call("GET", &format!("/app/{app}/poller/{sink}"), None).await.column("id").len(), 1);
+
+    let late = json!({ "eventType": "a", "payload": {}, "deliverAt": "2027-01-01T00:00:00Z" });
+    assert_eq!(
+        server.call("POST", &path, late).await.summary(),
+        "422 body.deliverAt: must be before the payload is removed; see `payloadRetentionPeriod`"
+    );
+    server.call("PATCH", &format!("/app/{app}/endpoint/{endpoint}"), json!({ "disabled": true })).await;
+    assert_eq!(server.call("POST", &path, body).await.summary(), "400 endpoint_disabled");
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_application_gets_a_broadcast() {
+    let server = TestServer::start();
+    let (one, other) = (server.app().await, server.app().await);
+    server.endpoint(&one, json!({})).await;
+    server.endpoint(&other, json!({})).await;
+    let body = r#"{"eventType": "news", "eventId": "n-1", "payload": {"a":  1.50}}"#;
+    let answer = server.send(server.request(&server.token, "POST", "/msg/broadcast", body)).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["task"]), (202, &json!("message.broadcast")));
+    server.after(Duration::from_secs(10)).await;
+    assert_eq!(server.receiver.payloads(), [r#"{"a":  1.50}"#; 2], "byte for byte");
+    for app in [one, other] {
+        assert_eq!(server.call("GET", &format!("/app/{app}/msg/n-1"), None).await.json()["eventType"], "news");
+    }
+    let wrong = json!({ "eventType": "a b", "payload": [], "payloadRetentionPeriod": 1, "payloadRetentionHours": 1 });
+    let summary = server.call("POST", "/msg/broadcast", wrong).await.summary();
+    for field in ["eventType", "payload: must be a JSON object", "payloadRetentionHours: cannot be given"] {
+        assert!(summary.contains(&format!("body.{field}")), "{summary}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_delivered_when_it_is_to_be() {
+    let server = TestServer::start();
+    let app = server.app().await;
+    server.endpoint(&app, json!({})).await;
+    let now = server.api.now();
+    let at = |time: Duration| json!({ "deliverAt": (now + time).to_string(), "payload": { "s": time.as_secs() } });
+    server.message(&app, at(72 * HOUR)).await;
+    server.message(&app, at(HOUR)).await;
+    server.message(&app, json!({ "deliverAt": "2001-01-01T00:00:00Z", "payload": { "s": 0 } })).await;
+    server.settle().await;
+    assert_eq!(server.receiver.payloads(), [r#"{"s":0}"#], "what is past is now");
+    server.after(HOUR - Duration::from_secs(2)).await;
+    assert_eq!(server.receiver.payloads().len(), 1);
+    server.after(Duration::from_secs(2)).await;
+    assert_eq!(server.receiver.payloads().len(), 2);
+    server.after(72 * HOUR).await;
+    assert_eq!(server.receiver.payloads().len(), 3);
+    server.stop().await;
+}

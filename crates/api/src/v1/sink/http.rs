@@ -48,7 +48,8 @@ pub(crate) fn secret(sink: &Sink) -> Result<SinkSecretOut, Problem> {
     Ok(SinkSecretOut { key: Some(called(sink)?.secrets.current.verification_key()) })
 }
 
-pub(crate) async fn rotate(api: &Api, sink: &Sink, Rotation { given, grace }: Rotation) -> Result<EmptyResponse, Problem> {
+/// The newest clients need the new key, and no older one minds it.
+pub(crate) async fn rotate(api: &Api, sink: &Sink, Rotation { given, grace }: Rotation) -> Result<SinkSecretOut, Problem> {
     let kind = called(sink)?.secrets.current.kind();
     let new = given.unwrap_or_else(|| SigningSecret::generate(kind, &*api.entropy));
     let now = api.now();
@@ -57,7 +58,7 @@ pub(crate) async fn rotate(api: &Api, sink: &Sink, Rotation { given, grace }: Ro
     match rotated {
         // The grace period was checked: it can only be the number of old secrets.
         Err(WriteError::Refused(_)) => Err(Problem::bad_request("limit_reached", RotateError::TooManyOld.to_string())),
-        rotated => rotated.map(|_| EmptyResponse {}).map_err(Problem::from),
+        rotated => secret(&rotated?),
     }
 }
 
@@ -99,7 +100,7 @@ pub(crate) fn transformation() -> SinkTransformationOut {
 }
 
 /// What asks for nothing to be transformed is how it is already. To take code and not run it would be a lie that shows only at the receiver.
-pub(crate) fn patch_transformation(input: SinkTransformIn) -> Result<EmptyResponse, Problem> {
+pub(crate) fn patch_transformation(input: &SinkTransformIn) -> Result<EmptyResponse, Problem> {
     if matches!(input.code, Some(Some(_))) {
         let detail = "Transformations are not there yet: events are sent as they came. Nothing was changed.";
         return Err(Problem::bad_request("transformations_not_available", detail));

@@ -17,6 +17,7 @@ use hookpost_store::{ApplicationView, Listed, Named, Order, PageRequest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::client::Client;
 use crate::extract::CreatedOr;
 use crate::page::{self, Ordering, Page};
 use crate::problem::Problem;
@@ -54,19 +55,19 @@ pub(crate) struct ListQuery {
     order: Option<Ordering>,
 }
 
-pub(crate) async fn list(api: &Api, holder: &Holder, query: ListQuery) -> Result<Page<SinkOut>, Problem> {
+pub(crate) async fn list(api: &Api, client: Client, holder: &Holder, query: ListQuery) -> Result<Page<SinkOut>, Problem> {
     let order = query.order.map_or(Order::Ascending, Order::from);
     let page = page::request::<SinkKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)?;
     let Some(page) = page else { return Ok(Page::empty()) };
     let listed: Listed<Sink> = api.store.list(&holder.org, holder.owner.row(), page::by_row(page)).await?;
     let mut items = Vec::with_capacity(listed.items.len());
     for sink in &listed.items {
-        items.push((api.public(sink.id), SinkOut::load(api, sink).await?));
+        items.push((api.public(sink.id), SinkOut::load(api, client, sink).await?));
     }
-    Ok(Page::new(items.into_iter(), listed.done))
+    Ok(Page::new(items, listed.done))
 }
 
-pub(crate) async fn create(api: &Api, holder: &Holder, fields: SinkFields) -> Result<SinkOut, Problem> {
+pub(crate) async fn create(api: &Api, client: Client, holder: &Holder, fields: SinkFields) -> Result<SinkOut, Problem> {
     let now = api.now();
     let id: SinkId = api.new_id(now);
     let sink = fields.into_sink(api, holder, id, now);
@@ -78,19 +79,25 @@ pub(crate) async fn create(api: &Api, holder: &Holder, fields: SinkFields) -> Re
         return Err(refused.into());
     }
     api.engine.wake_sinks();
-    SinkOut::load(api, &sink).await
+    SinkOut::load(api, client, &sink).await
 }
 
 /// Replaces the sink that `reference` names, or creates it.
-pub(crate) async fn upsert(api: &Api, holder: &Holder, reference: &str, fields: SinkFields) -> Result<CreatedOr<SinkOut>, Problem> {
+pub(crate) async fn upsert(
+    api: &Api,
+    client: Client,
+    holder: &Holder,
+    reference: &str,
+    fields: SinkFields,
+) -> Result<CreatedOr<SinkOut>, Problem> {
     match find(api, holder, reference).await? {
-        Some(sink) => change(api, &sink, fields.into_change(api)).await.map(CreatedOr::Existing),
-        None => create(api, holder, fields).await.map(CreatedOr::Created),
+        Some(sink) => change(api, client, &sink, fields.into_change(api)).await.map(CreatedOr::Existing),
+        None => create(api, client, holder, fields).await.map(CreatedOr::Created),
     }
 }
 
 /// Changes a sink inside the transaction that writes it back.
-pub(crate) async fn change(api: &Api, sink: &Sink, change: SinkChange) -> Result<SinkOut, Problem> {
+pub(crate) async fn change(api: &Api, client: Client, sink: &Sink, change: SinkChange) -> Result<SinkOut, Problem> {
     let now = api.now();
     let write = move |sink: &mut Sink| {
         change.write_to(sink)?;
@@ -99,7 +106,7 @@ pub(crate) async fn change(api: &Api, sink: &Sink, change: SinkChange) -> Result
     };
     let updated = api.store.update(&sink.org, sink.owner.row(), sink.id.row(), write).await?;
     api.engine.wake_sinks();
-    SinkOut::load(api, &updated).await
+    SinkOut::load(api, client, &updated).await
 }
 
 /// What it has not been sent is not sent any more.

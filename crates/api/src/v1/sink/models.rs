@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use hookpost_domain::Sink;
 use hookpost_domain::application::Metadata;
+use hookpost_domain::endpoint::CustomHeader;
 use hookpost_domain::sink::{SinkProgress, SinkTarget};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fields::Kind;
+use crate::client::Client;
 use crate::extract::present;
 use crate::problem::Problem;
 use crate::state::Api;
@@ -103,7 +105,16 @@ pub(crate) struct SinkPatch {
 pub(crate) struct SinkHttpConfigOut {
     #[schemars(extend("format" = "uri"))]
     url: String,
-    headers: EndpointHeadersOut,
+    #[schemars(with = "EndpointHeadersOut")]
+    headers: SinkHeadersOut,
+}
+
+/// Clients of version 1 cannot read an answer in which the headers are not a plain map.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum SinkHeadersOut {
+    Plain(BTreeMap<String, String>),
+    WithSensitive(EndpointHeadersOut),
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -131,16 +142,25 @@ pub(crate) struct SinkOut {
     updated_at: Time,
 }
 
+impl SinkHeadersOut {
+    fn new(client: Client, headers: &[CustomHeader]) -> Self {
+        let out = EndpointHeadersOut::of(headers);
+        if client.is_before(2, 0) { Self::Plain(out.headers) } else { Self::WithSensitive(out) }
+    }
+}
+
 impl SinkOut {
-    pub(crate) async fn load(api: &Api, sink: &Sink) -> Result<Self, Problem> {
+    pub(crate) async fn load(api: &Api, client: Client, sink: &Sink) -> Result<Self, Problem> {
         let progress = api.store.sink_progress(sink.id, "").await?;
-        Ok(Self::new(api, sink, progress))
+        Ok(Self::new(api, client, sink, progress))
     }
 
-    fn new(api: &Api, sink: &Sink, progress: SinkProgress) -> Self {
+    fn new(api: &Api, client: Client, sink: &Sink, progress: SinkProgress) -> Self {
         let config = match &sink.target {
             SinkTarget::Poller => None,
-            SinkTarget::Http(http) => Some(SinkHttpConfigOut { url: http.url.clone(), headers: EndpointHeadersOut::of(&http.headers) }),
+            SinkTarget::Http(http) => {
+                Some(SinkHttpConfigOut { url: http.url.clone(), headers: SinkHeadersOut::new(client, &http.headers) })
+            }
         };
         let status = match &progress.failing {
             _ if sink.disabled => SinkStatus::Disabled,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::StreamPath;
 use crate::auth::{Caller, Right};
+use crate::client::Client;
 use crate::extract::{Body, Created, CreatedOr, Json, NoContent, OptionalBody, Path, Query};
 use crate::page::Page;
 use crate::problem::Problem;
@@ -44,52 +45,61 @@ async fn find(api: &Api, caller: &Caller, path: &SinkPath, right: Right) -> Resu
 pub(crate) async fn list(
     State(api): State<Api>,
     caller: Caller,
+    client: Client,
     Path(path): Path<StreamPath>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<StreamSinkOut>>, Problem> {
     let stream = caller.stream(&api, &path.stream_id, Right::Read).await?;
-    let page = sink::list(&api, &Holder::stream(&stream), query).await?;
+    let page = sink::list(&api, client, &Holder::stream(&stream), query).await?;
     Ok(Json(page.map(StreamSinkOut)))
 }
 
 pub(crate) async fn create(
     State(api): State<Api>,
     caller: Caller,
+    client: Client,
     Path(path): Path<StreamPath>,
     Body(StreamSinkIn(input)): Body<StreamSinkIn>,
 ) -> Result<Created<StreamSinkOut>, Problem> {
     let stream = caller.stream(&api, &path.stream_id, Right::ManageEndpoint).await?;
     let holder = Holder::stream(&stream);
     let fields = input.parse(&api, holder.owner)?;
-    sink::create(&api, &holder, fields).await.map(|sink| Created(StreamSinkOut(sink)))
+    sink::create(&api, client, &holder, fields).await.map(|sink| Created(StreamSinkOut(sink)))
 }
 
 pub(crate) async fn upsert(
     State(api): State<Api>,
     caller: Caller,
+    client: Client,
     Path(path): Path<SinkPath>,
     Body(StreamSinkIn(input)): Body<StreamSinkIn>,
 ) -> Result<CreatedOr<StreamSinkOut>, Problem> {
     let stream = caller.stream(&api, &path.stream_id, Right::ManageEndpoint).await?;
     let holder = Holder::stream(&stream);
     let fields = input.parse(&api, holder.owner)?;
-    sink::upsert(&api, &holder, &path.sink_id, fields).await.map(|done| done.map(StreamSinkOut))
+    sink::upsert(&api, client, &holder, &path.sink_id, fields).await.map(|done| done.map(StreamSinkOut))
 }
 
 pub(crate) async fn patch(
     State(api): State<Api>,
     caller: Caller,
+    client: Client,
     Path(path): Path<SinkPath>,
     Body(StreamSinkPatch(input)): Body<StreamSinkPatch>,
 ) -> Result<Json<StreamSinkOut>, Problem> {
     let found = find(&api, &caller, &path, Right::ManageEndpoint).await?;
     let change = input.parse(&api, &found)?;
-    sink::change(&api, &found, change).await.map(|sink| Json(StreamSinkOut(sink)))
+    sink::change(&api, client, &found, change).await.map(|sink| Json(StreamSinkOut(sink)))
 }
 
-pub(crate) async fn get(State(api): State<Api>, caller: Caller, Path(path): Path<SinkPath>) -> Result<Json<StreamSinkOut>, Problem> {
+pub(crate) async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    client: Client,
+    Path(path): Path<SinkPath>,
+) -> Result<Json<StreamSinkOut>, Problem> {
     let found = find(&api, &caller, &path, Right::Read).await?;
-    SinkOut::load(&api, &found).await.map(|sink| Json(StreamSinkOut(sink)))
+    SinkOut::load(&api, client, &found).await.map(|sink| Json(StreamSinkOut(sink)))
 }
 
 pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): Path<SinkPath>) -> Result<NoContent, Problem> {
@@ -108,7 +118,7 @@ pub(crate) async fn rotate_secret(
     caller: Caller,
     Path(path): Path<SinkPath>,
     OptionalBody(input): OptionalBody<EndpointSecretRotateIn>,
-) -> Result<Json<EmptyResponse>, Problem> {
+) -> Result<Json<SinkSecretOut>, Problem> {
     let rotation = input.parse()?;
     let found = find(&api, &caller, &path, Right::ManageSecret).await?;
     http::rotate(&api, &found, rotation).await.map(Json)
@@ -149,7 +159,7 @@ pub(crate) async fn patch_transformation(
     Body(input): Body<SinkTransformIn>,
 ) -> Result<Json<EmptyResponse>, Problem> {
     find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    http::patch_transformation(input).map(Json)
+    http::patch_transformation(&input).map(Json)
 }
 
 pub(crate) async fn force_retry(State(api): State<Api>, caller: Caller, Path(path): Path<SinkPath>) -> Result<NoContent, Problem> {
