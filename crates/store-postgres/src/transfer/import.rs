@@ -209,7 +209,9 @@ impl Columns {
                 self.windows.push(i64::from(made.window_s) * 1000);
             }
             Row::Document(_) | Row::Progress { .. } | Row::LogEntry { .. } | Row::Usage { .. } => {
-                return Err(Unreadable { what: "move", why: "this store takes no documents, logs and counts of usage yet".to_owned() }.into());
+                return Err(
+                    Unreadable { what: "move", why: "this store takes no documents, logs and counts of usage yet".to_owned() }.into()
+                );
             }
             Row::SourceState { source, data } => {
                 self.source_states.ids.push(source.row().as_i64());
