@@ -308,13 +308,13 @@ async fn strangers_are_told_nothing_and_change_nothing() {
                 assert!(names.iter().all(|name| !said.contains(name)), "{who} learns an id from {id}: {said}");
             }
         }
+        assert_eq!(wrong, [] as [String; 0], "{}", wrong.join("\n"));
         let after = world.everything().await;
         for (before, after) in before.iter().zip(&after) {
             assert_eq!(before, after, "{who} changed something");
         }
         assert_eq!(before.len(), after.len(), "{who} changed something");
     }
-    assert_eq!(wrong, [] as [String; 0], "{}", wrong.join("\n"));
     // Who was refused a change stands in the log.
     let refused = server.call("GET", "/audit-log?limit=250", None).await.column("status");
     assert!(refused.iter().filter(|status| **status == json!(403)).count() > 100);
