@@ -1,5 +1,8 @@
 //! Trying an endpoint out: a message for it alone, and what it answered.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use axum::extract::State;
