@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use hookpost_domain::health::Health;
-use hookpost_domain::{ApplicationId, EndpointId, RowId, SourceId, TaskId};
+use hookpost_domain::{ApplicationId, EndpointId, RowId, SinkId, SourceId, TaskId};
 use hookpost_store::ApplicationView;
 use hookpost_store::codec::endpoint_id;
 use hookpost_store::queue::{LaneState, News};
@@ -20,7 +20,7 @@ use crate::error::StoreError;
 use crate::shared::Shared;
 use crate::{catalog, statements};
 
-/// An endpoint with an order, a limit or an open circuit; an application with a rate; a task; a source that is asked; or a chore. Row ids of all kinds are different.
+/// An endpoint with an order, a limit or an open circuit; an application with a rate; a task; a source that is asked; a sink that is called; or a chore. Row ids of all kinds are different.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Scope {
     Endpoint(EndpointId),
@@ -28,6 +28,8 @@ pub(crate) enum Scope {
     Task(TaskId),
     /// A source that nobody calls.
     Source(SourceId),
+    /// A sink that is called.
+    Sink(SinkId),
     /// Forgetting what is past its time.
     Retention,
 }
@@ -40,6 +42,7 @@ impl Scope {
             Self::Application(id) => id.row().as_i64(),
             Self::Task(id) => id.row().as_i64(),
             Self::Source(id) => id.row().as_i64(),
+            Self::Sink(id) => id.row().as_i64(),
             Self::Retention => 0,
         }
     }
@@ -104,7 +107,8 @@ impl Owned {
             Scope::Application(id) => held.iter().any(|endpoint| self.application_of(*endpoint).is_none_or(|of| of == id)),
             // Between two looks at it there may be hours.
             Scope::Source(_) => true,
-            Scope::Task(_) | Scope::Retention => false,
+            // One that waits for a retry may go on elsewhere: what it came to is in the store.
+            Scope::Task(_) | Scope::Sink(_) | Scope::Retention => false,
         }
     }
 
@@ -153,7 +157,7 @@ pub(crate) async fn take(shared: &Shared, client: &impl GenericClient, scope: Sc
     }
     let unwell = match scope {
         Scope::Endpoint(_) | Scope::Application(_) => unwell_of(client, scope).await?,
-        Scope::Task(_) | Scope::Source(_) | Scope::Retention => Vec::new(),
+        Scope::Task(_) | Scope::Source(_) | Scope::Sink(_) | Scope::Retention => Vec::new(),
     };
     // Whoever was taken for dead meanwhile has nothing any more.
     if shared.node.holder() == holder {

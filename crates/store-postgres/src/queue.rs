@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hookpost_domain::{DeliveryKey, EndpointId, Reason, SourceId, TaskId, Timestamp};
+use hookpost_domain::{DeliveryKey, EndpointId, Reason, SinkId, SourceId, TaskId, Timestamp};
 use hookpost_store::queue::{Backlog, CancelFilter, Canceled, ClaimRequest, LaneState};
 use hookpost_store::{Claimed, LeaseId, Queue, Record, Recorded, Unavailable};
 
@@ -37,6 +37,10 @@ impl Queue for PostgresStore {
 
     async fn take_source(&self, source: SourceId) -> Result<bool, Unavailable> {
         Ok(take_for_itself(&self.shared, Scope::Source(source)).await?)
+    }
+
+    async fn take_sink(&self, sink: SinkId) -> Result<bool, Unavailable> {
+        Ok(take_for_itself(&self.shared, Scope::Sink(sink)).await?)
     }
 
     async fn lanes(&self) -> Result<Vec<LaneState>, Unavailable> {

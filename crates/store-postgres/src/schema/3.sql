@@ -65,3 +65,6 @@ CREATE TABLE hookpost.feed (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     asked_at timestamptz NOT NULL
 );
+
+-- Bodies of kept answers are sealed from now on; those that are not are good for twelve hours only.
+DELETE FROM hookpost.kept_answer;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use hookpost_domain::health::{Circuit, Health};
-use hookpost_domain::{Application, ApplicationId, DeliveryKey, DeliveryState, Endpoint, EndpointId, SourceId, TaskId, Trigger};
+use hookpost_domain::{Application, ApplicationId, DeliveryKey, DeliveryState, Endpoint, EndpointId, SinkId, SourceId, TaskId, Trigger};
 use hookpost_store::conformance::fixture::door::{genuine, once, receive};
 use hookpost_store::conformance::fixture::{
     NOW, accept, at, claim, ended, messages_of, new_application, new_endpoint, new_message, org, record_one, tried,
@@ -222,7 +222,7 @@ async fn one_node_works_on_a_task() {
 }
 
 #[tokio::test]
-async fn one_node_asks_a_source_until_it_ends() {
+async fn one_node_asks_a_source_and_calls_a_sink_until_it_ends() {
     let database = TestDatabase::migrated().await;
     let lease = Duration::from_millis(500);
     let opening = || Opening { lease, poll_every: POLL, ..Opening::of(&database) };
@@ -230,6 +230,8 @@ async fn one_node_asks_a_source_until_it_ends() {
     let source = SourceId::from_row(first.store.new_row_id(NOW));
     assert_eq!((first.store.take_source(source).await, second.store.take_source(source).await), (Ok(true), Ok(false)));
     assert_eq!(first.store.take_source(source).await, Ok(true));
+    let sink = SinkId::from_row(first.store.new_row_id(NOW));
+    assert_eq!((second.store.take_sink(sink).await, first.store.take_sink(sink).await), (Ok(true), Ok(false)));
     // Killed, not closed.
     drop(first);
     let taken_over = async {

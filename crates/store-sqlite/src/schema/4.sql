@@ -45,3 +45,6 @@ CREATE TABLE usage (
 ) STRICT, WITHOUT ROWID;
 -- What is told apart within an hour, by its time.
 CREATE INDEX usage_fine ON usage (at_s) WHERE at_s % 3600 <> 0;
+
+-- Bodies of kept answers are sealed from now on; those that are not are good for twelve hours only.
+DELETE FROM kept_answer;
