@@ -47,7 +47,7 @@ POST    /app/{app}/endpoint/{ep}/bulk-replay                        202       Re
 POST    /app/{app}/endpoint/{ep}/cancel-msgs                        204       -
 GET     /app/{app}/endpoint/{ep}/secret                             200       EndpointSecretOut
 POST    /app/{app}/endpoint/{ep}/secret/rotate                      200,204   EndpointSecretOut
-POST    /app/{app}/endpoint/{ep}/send-example                       200       MessageOut
+POST    /app/{app}/endpoint/{ep}/send-example                       202       MessageOut
 GET     /app/{app}/endpoint/{ep}/stats                              200       EndpointStats
 GET     /event-type                                                 200       [EventTypeOut]
 POST    /event-type                                                 201       EventTypeOut

@@ -7,7 +7,7 @@ from typing import Any, Iterable
 
 import svix.api as sdk
 import svix.models as models
-from python_base import SINCE, V1, SdkTest, method, model, moment_between, ok, sdk_with, unique
+from python_base import SINCE, V1, SdkTest, method, model, moment_between, ok, plain, sdk_with, unique
 from python_sinks import SinkTest, http_config, http_patch
 from harness import suite
 from harness.receiver import always
@@ -40,6 +40,8 @@ class StreamTest(SinkTest):
 
 
 class Streams(StreamTest):
+    own_tenant = True  # The newest of a list are looked at.
+
     def test_life_of_a_stream(self) -> None:
         api, uid = self.api.stream, unique("s")
         created = api.create(models.StreamIn(name="Audit", uid=uid, metadata={"k": "v"}))
@@ -161,7 +163,7 @@ class Events(StreamTest):
         again = api.rotate_stream_poller_token(self.stream.id, sink.id, models.RotatePollerTokenIn(old_token_expiry=0))
         self.assertNotEqual(again.token, made.token)
         suite.eventually(
-            lambda: self.plain("GET", f"/stream/{self.stream.id}/sink/{sink.id}/events", headers={"authorization": f"Bearer {made.token}"}).status,
+            lambda: plain("GET", f"/stream/{self.stream.id}/sink/{sink.id}/events", token=made.token).status,
             lambda status: status == 401,
             what="the end of the old token",
         )
@@ -221,8 +223,11 @@ class StreamSinks(StreamTest):
         get = lambda: api.sink_headers_get(self.stream.id, sink.id)  # noqa: E731
 
         def patch(headers: Any) -> Any:
-            body = models.HttpSinkHeadersPatchIn(headers=headers)
-            return api.sink_headers_patch(self.stream.id, sink.id, body)
+            if None in headers.values():
+                # The library cannot say that a header goes.
+                ok(self.plain("PATCH", f"{self.at}/headers", {"headers": headers}))
+                return get()
+            return api.sink_headers_patch(self.stream.id, sink.id, models.HttpSinkHeadersPatchIn(headers=headers))
 
         self.check_headers(get, patch)
         self.send_events([1])
@@ -244,8 +249,8 @@ class StreamSinks(StreamTest):
     def test_a_disabled_sink_goes_on_where_it_was(self) -> None:
         sink = self.http(status=models.SinkStatusIn.DISABLED)
         self.assertEqual(sink.status, "disabled")
-        self.send_events(range(3))
         listening = self.poller()
+        self.send_events(range(3))
         suite.eventually(lambda: self.numbers(listening), lambda found: found == [0, 1, 2], what="the events")
         self.assertEqual(self.receiver.at(self.path), [])
         on = models.StreamSinkPatch(type="http", config=http_patch(), status=models.SinkStatusIn.ENABLED)
@@ -283,7 +288,7 @@ class StreamPortal(StreamTest):
         self.refused(404, portal.streaming.stream.get, other.id)
         self.refused(403, portal.streaming.stream.list)
         self.refused(403, portal.application.list)
-        self.assertEqual(ok(self.plain("GET", "/auth/whoami", headers={"authorization": f"Bearer {access.token}"}))["streamAppId"], self.stream.id)
+        self.assertEqual(ok(plain("GET", "/auth/whoami", token=access.token))["streamAppId"], self.stream.id)
 
     def test_logging_out(self) -> None:
         portal, other = sdk_with(self.access().token), sdk_with(self.access().token)

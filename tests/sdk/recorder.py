@@ -67,13 +67,13 @@ class Recorder:
 
     def note(self, method: str, path: str, client: str, answer: http.client.HTTPResponse, content: bytes) -> None:
         operation = operation_of(method, urllib.parse.urlsplit(path).path)
-        wrong = self._wrong(operation, method, answer, content)
+        wrong = self._wrong(operation, method, client, answer, content)
         with self._lock:
             self.found += [f"{client}: {method} {path}: {answer.status}: {problem}" for problem in wrong]
             if operation and answer.status in operation.statuses and not wrong:
                 self.calls[operation.name].add(client)
 
-    def _wrong(self, operation: Operation | None, method: str, answer: http.client.HTTPResponse, content: bytes) -> list[str]:
+    def _wrong(self, operation: Operation | None, method: str, client: str, answer: http.client.HTTPResponse, content: bytes) -> list[str]:
         if answer.status >= 500:
             return [f"no request may end in a server error: {content[:500]!r}"]
         if answer.status >= 400:
@@ -86,7 +86,7 @@ class Recorder:
             return ["must have no body"] if content else []
         if answer.getheader("content-type") != "application/json":
             return [f"content-type must be application/json, is {answer.getheader('content-type')}"]
-        return problems(operation.shape, json.loads(content))
+        return problems(operation.shape, json.loads(content), for_version_1=client.startswith("svix-libs/1."))
 
 
 def _wrong_error(status: int, content: bytes) -> list[str]:

@@ -84,6 +84,9 @@ SHAPES: dict[str, dict[str, Check]] = {
     "Object": {},
 }
 
+#: The libraries of version 1 read the headers of a sink as a plain map, and can read nothing else.
+OTHER_FOR_VERSION_1 = {"StreamSinkOut", "DestinationOut"}
+
 #: The payload of each operational webhook, by its event type.
 WEBHOOKS = {
     event: f"{shape}Event"
@@ -108,8 +111,8 @@ WEBHOOKS = {
 LIST = {"data": of_type(list), "iterator": maybe(text), "done": flag, "prevIterator?": maybe(text)}
 
 
-def problems(shape: str, body: Any) -> list[str]:
-    """`shape` is a name of SHAPES, or `[Name]` for a page of them."""
+def problems(shape: str, body: Any, for_version_1: bool = False) -> list[str]:
+    """`shape` is a name of SHAPES or of the published ones, or `[Name]` for a page of them."""
     if shape.startswith("["):
         found = _missing("page", LIST, body)
         if found:
@@ -117,10 +120,12 @@ def problems(shape: str, body: Any) -> list[str]:
         if body["data"] and (not body["iterator"] or not body.get("prevIterator")):
             found.append("a page with data needs iterator and prevIterator")
         for index, item in enumerate(body["data"]):
-            found += [f"data[{index}]: {problem}" for problem in problems(shape.strip("[]"), item)]
+            found += [f"data[{index}]: {problem}" for problem in problems(shape.strip("[]"), item, for_version_1)]
         return found
     found = _missing(shape, SHAPES.get(shape, {}), body)
-    return found + published.problems(shape, body) if published.knows(shape) else found
+    if not published.knows(shape) or (for_version_1 and shape in OTHER_FOR_VERSION_1):
+        return found
+    return found + published.problems(shape, body)
 
 
 def _missing(name: str, fields: dict[str, Check], body: Any) -> list[str]:
