@@ -22,6 +22,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from harness.postgres import Postgres  # noqa: E402
 
+#: The description that the official SDKs are made from, beside the repository where there is one; and ours, as its test keeps it.
+PUBLISHED_API = ROOT.parent / "shared" / "reference" / "svix-openapi.json"
+OUR_API = ROOT / "crates/api/src/tests/snapshots/hookpost_api__tests__description__is_as_it_was.snap"
 PYTHON = [sys.executable, "-B", "-u"]
 CARGO = ["cargo"]
 
@@ -32,6 +35,8 @@ class Step:
     command: list[str]
     #: Programs without which the step is left out, with a line that says so.
     wants: tuple[str, ...] = ()
+    #: The same for a file, which is not part of the repository.
+    wants_file: Path | None = None
     needs_server: bool = False
     #: One PostgreSQL for all the tests of the step, instead of one for each.
     needs_postgres: bool = False
@@ -60,6 +65,7 @@ def on_both_databases(suite: str) -> list[Step]:
 STEPS = [
     Step("format", [*CARGO, "fmt", "--all", "--check"]),
     Step("arrows", [*PYTHON, "scripts/check_arrows.py"]),
+    Step("published API", [*PYTHON, "scripts/check_published_api.py", str(PUBLISHED_API), str(OUR_API)], wants_file=PUBLISHED_API),
     Step("deny", [*CARGO, "deny", "--offline", "check", "bans", "licenses", "sources"], wants=("cargo-deny",)),
     Step("clippy", [*CARGO, "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"]),
     Step("build", [*CARGO, "build", "--workspace", "--bins", "--locked", "--quiet"]),
@@ -137,9 +143,11 @@ def main() -> int:
     total_passed = total_failed = 0
     server_built = True
     for step in steps:
-        missing = [program for program in step.wants if not shutil.which(program)]
+        missing = [f"{program} is not installed" for program in step.wants if not shutil.which(program)]
+        if step.wants_file and not step.wants_file.exists():
+            missing.append(f"{step.wants_file} is not there")
         if missing:
-            lines.append(f"  {step.name:<22} left out: {', '.join(missing)} is not installed")
+            lines.append(f"  {step.name:<22} left out: {', '.join(missing)}")
             continue
         if step.needs_server and not server_built:
             total_failed += 1

@@ -182,11 +182,10 @@ impl BackgroundTaskOut {
                 data.insert("since".to_owned(), since.to_string().into());
                 data.insert("until".to_owned(), until.to_string().into());
             }
-            TaskWork::ExpungeAllContents { .. }
-            | TaskWork::ApplicationUsage { .. }
-            | TaskWork::EventTypeUsage
-            | TaskWork::Broadcast { .. }
-            | TaskWork::ExportEventTypes => {}
+            TaskWork::ExpungeAllContents { .. } => {
+                data.insert("messagesPurged".to_owned(), task.progress.affected.into());
+            }
+            TaskWork::ApplicationUsage { .. } | TaskWork::EventTypeUsage | TaskWork::Broadcast { .. } | TaskWork::ExportEventTypes => {}
         }
         if let Some(Ok(result)) = task.result.as_deref().map(serde_json::from_str::<serde_json::Map<_, _>>) {
             data.extend(result);

@@ -37,12 +37,18 @@ pub(crate) struct OperationalWebhookEndpointIn {
     /// Deliveries a second at most.
     #[schemars(range(min = 1))]
     throttle_rate: Option<u16>,
+    /// The older name of `throttleRate`.
+    #[schemars(range(min = 1), extend("deprecated" = true))]
+    rate_limit: Option<u16>,
     /// Your own identifier; it stands wherever the id could.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[a-zA-Z0-9\-_.]+$"))]
     uid: Option<String>,
     disabled: Option<bool>,
     /// The operational events to send. Left out: all.
     event_types: Option<Vec<String>>,
+    /// The older name of `eventTypes`.
+    #[schemars(extend("deprecated" = true))]
+    filter_types: Option<Vec<String>>,
     /// The signing secret: `whsec_` or `whsk_` and base64. Better left out, and made by us.
     secret: Option<String>,
     metadata: Option<Metadata>,
@@ -60,12 +66,18 @@ pub(crate) struct OperationalWebhookEndpointUpsertIn {
     /// Deliveries a second at most.
     #[schemars(range(min = 1))]
     throttle_rate: Option<u16>,
+    /// The older name of `throttleRate`.
+    #[schemars(range(min = 1), extend("deprecated" = true))]
+    rate_limit: Option<u16>,
     /// Your own identifier; it stands wherever the id could.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[a-zA-Z0-9\-_.]+$"))]
     uid: Option<String>,
     disabled: Option<bool>,
     /// The operational events to send. Left out: all.
     event_types: Option<Vec<String>>,
+    /// The older name of `eventTypes`.
+    #[schemars(extend("deprecated" = true))]
+    filter_types: Option<Vec<String>>,
     metadata: Option<Metadata>,
 }
 
@@ -78,7 +90,11 @@ pub(crate) struct OperationalWebhookEndpointOut {
     description: String,
     disabled: bool,
     event_types: Option<Vec<String>>,
+    #[schemars(extend("deprecated" = true))]
+    filter_types: Option<Vec<String>>,
     throttle_rate: Option<u16>,
+    #[schemars(extend("deprecated" = true))]
+    rate_limit: Option<u16>,
     metadata: Metadata,
     created_at: Time,
     updated_at: Time,
@@ -217,9 +233,11 @@ impl From<OperationalWebhookEndpointIn> for EndpointIn {
             url: input.url,
             description: input.description,
             throttle_rate: input.throttle_rate,
+            rate_limit: input.rate_limit,
             uid: input.uid,
             disabled: input.disabled,
             event_types: input.event_types,
+            filter_types: input.filter_types,
             secret: input.secret,
             metadata: input.metadata,
             headers: input.headers,
@@ -234,9 +252,11 @@ impl From<OperationalWebhookEndpointUpsertIn> for EndpointIn {
             url: input.url,
             description: input.description,
             throttle_rate: input.throttle_rate,
+            rate_limit: input.rate_limit,
             uid: input.uid,
             disabled: input.disabled,
             event_types: input.event_types,
+            filter_types: input.filter_types,
             metadata: input.metadata,
             ..Self::default()
         }
@@ -252,7 +272,9 @@ impl From<EndpointOut> for OperationalWebhookEndpointOut {
             description: out.description,
             disabled: out.disabled,
             event_types: out.event_types,
+            filter_types: out.filter_types,
             throttle_rate: out.throttle_rate,
+            rate_limit: out.rate_limit,
             metadata: out.metadata,
             created_at: out.created_at,
             updated_at: out.updated_at,
