@@ -7,6 +7,8 @@ from typing import Any
 
 from harness.server import Server
 
+ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
+
 #: How many of a hundred path parameters name something real.
 REAL_OF_HUNDRED = 80
 
@@ -45,3 +47,20 @@ class World:
         self._know("task_id", task)
         source = self._put("POST", "//ingest/api/v1/source", {"name": "door", "type": "generic-webhook"})["id"]
         self._know("source_id", source)
+        self._know("integ_id", self._put("POST", f"/app/{app}/integration", {"name": "Zap"})["id"])
+        sink = {"type": "http", "config": {"url": "http://127.0.0.1:9/"}}
+        fifo = {"type": "fifoEndpoint", "config": sink["config"]}
+        polling = self._put("POST", f"/app/{app}/destination", {"type": "pollingEndpoint"})["id"]
+        self._know("destination_id", self._put("POST", f"/app/{app}/destination", fifo)["id"], polling)
+        stream = self._put("POST", "/stream", {"name": "Orders", "uid": "orders"})["id"]
+        self._know("stream_id", stream, "orders")
+        poller = self._put("POST", f"/stream/{stream}/sink", {"type": "poller"})["id"]
+        self._know("sink_id", self._put("POST", f"/stream/{stream}/sink", sink)["id"], poller, polling)
+        self._know("consumer_id", "one", "two")
+        self._know("name", self._put("POST", "/stream/event-type", {"name": "order.paid"})["name"])
+        self._put("POST", f"/stream/{stream}/events", {"events": [{"eventType": "order.paid", "payload": "{}"}]})
+        self._know("org_id", ORG)
+        self._know("env_id", ORG)
+        self._know("key_id", self._put("POST", "/api-key", {"name": "k"})["id"])
+        operational = self._put("POST", "/operational-webhook/endpoint", {"url": "http://127.0.0.1:9/"})["id"]
+        self._know("endpoint_id", operational)

@@ -49,6 +49,7 @@ pub(crate) struct StreamEventTypeOut {
     name: String,
     description: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     feature_flags: Vec<String>,
     deprecated: bool,
     archived: bool,
