@@ -99,14 +99,23 @@ pub trait Documents: Send + Sync + fmt::Debug {
 pub trait Document: Serialize + DeserializeOwned + Send + 'static {
     const KIND: DocumentKind;
 
-    fn org(&self) -> &OrgId;
-    fn owner(&self) -> RowId;
-    fn id(&self) -> RowId;
-    fn name(&self) -> Option<&str>;
+    fn place(&self) -> Place<'_>;
+}
 
-    /// From then on it is as if it had been deleted.
-    fn forget_at(&self) -> Option<Timestamp> {
-        None
+/// Where a document stands, and what it is called there.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub org: &'a OrgId,
+    pub owner: RowId,
+    pub id: RowId,
+    pub name: Option<&'a str>,
+    pub forget_at: Option<Timestamp>,
+}
+
+impl<'a> Place<'a> {
+    /// Of the tenant itself, without a name.
+    fn new(org: &'a OrgId, id: RowId) -> Self {
+        Self { org, owner: RowId::MIN, id, name: None, forget_at: None }
     }
 }
 
@@ -143,7 +152,7 @@ impl dyn Store {
             // A row that cannot be read stays as it is.
             let mut document: T = read(row).map_err(|unreadable| Invalid::new(unreadable.to_string()))?;
             change(&mut document)?;
-            row.name = document.name().map(str::to_owned);
+            row.name = document.place().name.map(str::to_owned);
             row.data = to_json(&document).map_err(|error| Invalid::new(error.to_string()))?;
             Ok(())
         });
@@ -161,8 +170,8 @@ pub fn shelf<T: Document>(org: &OrgId, owner: RowId) -> Shelf {
 
 fn row_of<T: Document>(document: &T) -> Result<DocumentRow, Unavailable> {
     let data = to_json(document).map_err(|error| Unavailable(error.to_string()))?;
-    let shelf = shelf::<T>(document.org(), document.owner());
-    Ok(DocumentRow { shelf, id: document.id(), name: document.name().map(str::to_owned), data, forget_at: document.forget_at() })
+    let Place { org, owner, id, name, forget_at } = document.place();
+    Ok(DocumentRow { shelf: shelf::<T>(org, owner), id, name: name.map(str::to_owned), data, forget_at })
 }
 
 fn read<T: Document>(row: &DocumentRow) -> Result<T, Unavailable> {
@@ -172,101 +181,42 @@ fn read<T: Document>(row: &DocumentRow) -> Result<T, Unavailable> {
 impl Document for Integration {
     const KIND: DocumentKind = DocumentKind::Integration;
 
-    fn org(&self) -> &OrgId {
-        &self.org
-    }
-
-    fn owner(&self) -> RowId {
-        self.application.row()
-    }
-
-    fn id(&self) -> RowId {
-        self.id.row()
-    }
-
-    fn name(&self) -> Option<&str> {
-        None
+    fn place(&self) -> Place<'_> {
+        Place { owner: self.application.row(), ..Place::new(&self.org, self.id.row()) }
     }
 }
 
 impl Document for Stream {
     const KIND: DocumentKind = DocumentKind::Stream;
 
-    fn org(&self) -> &OrgId {
-        &self.org
-    }
-
-    fn owner(&self) -> RowId {
-        RowId::MIN
-    }
-
-    fn id(&self) -> RowId {
-        self.id.row()
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.uid.as_ref().map(|uid| uid.as_str())
+    fn place(&self) -> Place<'_> {
+        Place { name: self.uid.as_ref().map(|uid| uid.as_str()), ..Place::new(&self.org, self.id.row()) }
     }
 }
 
 impl Document for StreamEventType {
     const KIND: DocumentKind = DocumentKind::StreamEventType;
 
-    fn org(&self) -> &OrgId {
-        &self.org
-    }
-
-    fn owner(&self) -> RowId {
-        RowId::MIN
-    }
-
-    fn id(&self) -> RowId {
-        self.id.row()
-    }
-
-    fn name(&self) -> Option<&str> {
-        Some(self.name.as_str())
+    fn place(&self) -> Place<'_> {
+        Place { name: Some(self.name.as_str()), ..Place::new(&self.org, self.id.row()) }
     }
 }
 
 impl Document for Sink {
     const KIND: DocumentKind = DocumentKind::Sink;
 
-    fn org(&self) -> &OrgId {
-        &self.org
-    }
-
-    fn owner(&self) -> RowId {
-        self.owner.row()
-    }
-
-    fn id(&self) -> RowId {
-        self.id.row()
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.uid.as_ref().map(|uid| uid.as_str())
+    fn place(&self) -> Place<'_> {
+        let name = self.uid.as_ref().map(|uid| uid.as_str());
+        Place { owner: self.owner.row(), name, ..Place::new(&self.org, self.id.row()) }
     }
 }
 
+/// There is one of a tenant.
 impl Document for EnvironmentSettings {
     const KIND: DocumentKind = DocumentKind::EnvironmentSettings;
 
-    fn org(&self) -> &OrgId {
-        &self.org
-    }
-
-    fn owner(&self) -> RowId {
-        RowId::MIN
-    }
-
-    /// There is one.
-    fn id(&self) -> RowId {
-        RowId::MAX
-    }
-
-    fn name(&self) -> Option<&str> {
-        None
+    fn place(&self) -> Place<'_> {
+        Place::new(&self.org, RowId::MAX)
     }
 }
 
@@ -274,45 +224,17 @@ impl Document for EnvironmentSettings {
 impl Document for Ticket {
     const KIND: DocumentKind = DocumentKind::Ticket;
 
-    fn org(&self) -> &OrgId {
+    fn place(&self) -> Place<'_> {
         static SHELF: LazyLock<OrgId> = LazyLock::new(OrgId::management);
-        &SHELF
-    }
-
-    fn owner(&self) -> RowId {
-        RowId::MIN
-    }
-
-    fn id(&self) -> RowId {
-        self.id
-    }
-
-    fn name(&self) -> Option<&str> {
-        Some(&self.name)
-    }
-
-    fn forget_at(&self) -> Option<Timestamp> {
-        Some(self.expires_at)
+        Place { name: Some(&self.name), forget_at: Some(self.expires_at), ..Place::new(&SHELF, self.id) }
     }
 }
 
+/// There is one of a sink.
 impl Document for PollerToken {
     const KIND: DocumentKind = DocumentKind::PollerToken;
 
-    fn org(&self) -> &OrgId {
-        &self.org
-    }
-
-    fn owner(&self) -> RowId {
-        self.sink.row()
-    }
-
-    /// There is one for a sink.
-    fn id(&self) -> RowId {
-        self.sink.row()
-    }
-
-    fn name(&self) -> Option<&str> {
-        None
+    fn place(&self) -> Place<'_> {
+        Place { owner: self.sink.row(), ..Place::new(&self.org, self.sink.row()) }
     }
 }

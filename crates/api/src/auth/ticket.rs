@@ -36,7 +36,8 @@ pub(crate) async fn redeem(api: &Api, text: &str) -> Result<Ticket, Problem> {
     let name = name_of(text);
     let found: Option<Ticket> = api.store.find(&management, RowId::MIN, Named::Name(&name)).await?;
     let ticket = found.filter(|ticket| ticket.expires_at > api.now()).ok_or(Problem::Unauthenticated)?;
-    match api.store.delete::<Ticket>(ticket.org(), ticket.owner(), ticket.id).await {
+    let place = ticket.place();
+    match api.store.delete::<Ticket>(place.org, place.owner, place.id).await {
         Ok(()) => Ok(ticket),
         Err(WriteError::NotFound) => Err(Problem::Unauthenticated),
         Err(error) => Err(error.into()),
