@@ -19,6 +19,11 @@ from harness.suite import eventually
 PATIENCE_S = 15
 SINCE = {"since": moment(hours=-1)}
 URL = {"url": "https://example.com/hook"}
+EVENTS = {"events": [{"eventType": "user.signup", "payload": "x"}]}
+BATCHES = {"url": "https://example.com/batches"}
+#: What begins one kind of sink and another.
+SINK = {"type": "http", "config": BATCHES}
+DESTINATION = {"type": "fifoEndpoint", "config": BATCHES}
 SOURCE = {"name": "Knocks", "type": "github", "config": {"secret": "hush hush"}}
 BODIES: dict[str, Any] = {
     "v1.application.create": {"name": "x"},
@@ -56,8 +61,26 @@ BODIES: dict[str, Any] = {
     "v1.management.authentication.update-api-token": {"name": "x"},
     "v1.authentication.create-message-token": {"name": "x"},
     "v1.authentication.exchange-one-time-token": {"oneTimeToken": "x"},
+    "v1.message.test-attempt": {"eventType": "user.signup", "payload": {}},
+    "v1.message.broadcast": {"eventType": "user.signup", "payload": {}},
+    "v1.message.bulk-expunge-content": {"ids": ["x"]},
+    "v1.streaming.stream.create": {"name": "x"},
+    "v1.streaming.stream.upsert": {"name": "x"},
+    "v1.streaming.event-type.create": {"name": "x.y"},
+    "v1.streaming.event-type.upsert": {"name": "user.signup"},
+    "v1.streaming.events.create": EVENTS,
+    "v1.streaming.sink.create": SINK,
+    "v1.streaming.sink.upsert": SINK,
+    "v1.streaming.sink-headers-patch": {"headers": {"x-a": "b"}},
+    "v1.destination.create": DESTINATION,
+    "v1.destination.upsert": DESTINATION,
+    "v1.destination.headers-patch": {"headers": {"x-a": "b"}},
+    "v1.message.poller.consumer-seek": {"after": moment(hours=-1)},
+    "v1.message.pollerv2.consumer-commit": {"offset": 1},
+    "v1.statistics.aggregate-app-stats": {"since": moment(hours=-1), "until": moment()},
     "v1.environment.import": {"settings": {"displayName": "x"}},
 }
+QUERIES = {"v1.application.stats.attempts": f"?since={SINCE['since']}&until={moment()}"}
 #: What needs no database, or may be known without it.
 MAY_ANSWER = {
     "v1.authentication.whoami",
@@ -84,6 +107,7 @@ MAY_ANSWER = {
     "v1.ingest.endpoint.transformation.get",
     "v1.ingest.endpoint.transformation.patch",
     "hookpost.provider.list",
+    "v1.endpoint.get-throttling-status",
     "v1.health.ping",
     "v1.health.report",
 }
@@ -149,6 +173,9 @@ class DatabaseAway(ServerCase):
             "org_id": self.api.get("/auth/whoami").json["envId"],
             "stream_id": "orders",
             "sink_id": "p",
+            "destination_id": "p",
+            "consumer_id": "c",
+            "name": "user.signup",
             "key_id": self.ok(self.api.post("/api-key", {"name": "x"}))["id"],
         }
         paths = self.api.get("/openapi.json").json["paths"]
@@ -158,7 +185,7 @@ class DatabaseAway(ServerCase):
             for method, operation in methods.items():
                 name = operation["operationId"]
                 with self.subTest(name):
-                    where = re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], "/" + path)
+                    where = re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], "/" + path) + QUERIES.get(name, "")
                     body = BODIES.get(name, {}) if method != "get" else None
                     started = time.monotonic()
                     answer = self.api.request(method.upper(), where, body)

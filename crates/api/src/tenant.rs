@@ -44,9 +44,9 @@ struct Held {
 }
 
 #[derive(Debug)]
-pub(crate) struct Rules {
-    pub(crate) limits: TenantLimits,
-    pub(crate) validates_messages: bool,
+struct Rules {
+    limits: TenantLimits,
+    validates_messages: bool,
     held: Arc<Held>,
 }
 
@@ -60,8 +60,33 @@ pub(crate) async fn settings_of(api: &Api, org: &OrgId) -> Result<Option<Environ
     api.store.find(org, RowId::MIN, Named::Id(RowId::MAX)).await
 }
 
+/// Messages that are about to be made, as the rules look at them.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    /// The largest of them.
+    pub(crate) payload: &'a [u8],
+    /// Whose schema the payload must fit.
+    pub(crate) fits: Option<&'a EventTypeName>,
+    /// How many count against the rate. One that is repeated counts again.
+    pub(crate) counted: usize,
+    /// For how long the payloads are to be kept, if that was asked for.
+    pub(crate) asked_hours: Option<u64>,
+    /// Until when they are kept, if it is not too long.
+    pub(crate) keep_until: Timestamp,
+}
+
+/// Holds messages to the rules of the tenant, and says until when their payloads are kept.
+pub(crate) async fn admit(api: &Api, org: &OrgId, now: Timestamp, wanted: Wanted<'_>) -> Result<Timestamp, Problem> {
+    let Some(rules) = rules_of(api, org).await? else { return Ok(wanted.keep_until) };
+    if let Some(event_type) = wanted.fits {
+        rules.check_payload(api, org, event_type, wanted.payload).await?;
+    }
+    rules.check_limits(now, &wanted)?;
+    Ok(rules.keep_until(now, wanted.keep_until))
+}
+
 /// What holds for a tenant, if anything does.
-pub(crate) async fn rules_of(api: &Api, org: &OrgId) -> Result<Option<Arc<Rules>>, Unavailable> {
+async fn rules_of(api: &Api, org: &OrgId) -> Result<Option<Arc<Rules>>, Unavailable> {
     // Read before the settings are: a change in between makes the memory stale, not wrong.
     let catalog_version = api.store.version();
     let known = api.tenants.0.get(org);
@@ -108,32 +133,40 @@ pub(crate) struct Counted {
 }
 
 impl Rules {
-    /// A message of this size, kept for so long if it says so. One that is repeated counts again.
-    pub(crate) fn admit_message(&self, now: Timestamp, payload_bytes: usize, asked_hours: Option<u64>) -> Result<(), Problem> {
+    fn check_limits(&self, now: Timestamp, wanted: &Wanted<'_>) -> Result<(), Problem> {
+        let payload_bytes = wanted.payload.len();
         let later = |detail: String| Err(Problem::LimitReached { detail, retry_after_s: RETRY_AFTER_LATER_S });
         if let Some(max) = self.limits.payload_bytes.filter(|max| payload_bytes > *max as usize) {
             return later(format!("Your organization may send payloads of {max} bytes; this one has {payload_bytes} (`payloadBytes`)."));
         }
-        if let (Some(days), Some(asked)) = (self.limits.stored_days, asked_hours)
+        if let (Some(days), Some(asked)) = (self.limits.stored_days, wanted.asked_hours)
             && asked > u64::from(days) * HOURS_PER_DAY
         {
             return later(format!("Your organization may keep payloads for {days} days (`storedDays`)."));
         }
         match self.limits.messages_per_s {
-            Some(rate) => self.take(now, rate),
+            Some(rate) => self.take(now, rate, wanted.counted),
             None => Ok(()),
         }
     }
 
     /// How long a payload may be kept at most.
-    pub(crate) fn keep_until(&self, now: Timestamp, wanted: Timestamp) -> Timestamp {
+    fn keep_until(&self, now: Timestamp, wanted: Timestamp) -> Timestamp {
         let longest = self.limits.stored_days.map(|days| now + std::time::Duration::from_secs(u64::from(days) * HOURS_PER_DAY * 3600));
         longest.map_or(wanted, |longest| wanted.min(longest))
     }
 
     /// Evenly, with a second's worth at once.
-    fn take(&self, now: Timestamp, rate: u32) -> Result<(), Problem> {
-        let step = US_PER_S / u64::from(rate.max(1));
+    fn take(&self, now: Timestamp, rate: u32, count: usize) -> Result<(), Problem> {
+        if count == 0 {
+            return Ok(());
+        }
+        let detail = format!("Your organization may create {rate} messages a second (`messagesPerSecond`)");
+        if count > 1 && count > rate as usize {
+            let detail = format!("{detail}; {count} at once are too many.");
+            return Err(Problem::LimitReached { detail, retry_after_s: RETRY_AFTER_LATER_S });
+        }
+        let step = US_PER_S * count as u64 / u64::from(rate.max(1));
         let now = now.unix_ms() * 1000;
         let taken = self.held.due_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
             // What is further ahead than it can get by itself is from before the clock stepped back.
@@ -142,12 +175,11 @@ impl Rules {
         });
         let Err(due) = taken else { return Ok(()) };
         let wait_us = (due + step).saturating_sub(now + US_PER_S);
-        let detail = format!("Your organization may create {rate} messages a second (`messagesPerSecond`).");
-        Err(Problem::LimitReached { detail, retry_after_s: wait_us.div_ceil(US_PER_S).max(1) })
+        Err(Problem::LimitReached { detail: format!("{detail}."), retry_after_s: wait_us.div_ceil(US_PER_S).max(1) })
     }
 
     /// Refuses a payload that does not fit the schema of its event type, in its newest version.
-    pub(crate) async fn check_payload(&self, api: &Api, org: &OrgId, name: &EventTypeName, payload: &[u8]) -> Result<(), Problem> {
+    async fn check_payload(&self, api: &Api, org: &OrgId, name: &EventTypeName, payload: &[u8]) -> Result<(), Problem> {
         if !self.validates_messages {
             return Ok(());
         }

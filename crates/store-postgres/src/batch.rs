@@ -41,9 +41,9 @@ impl<C> Waiting<C> {
         Self { sender, receiver: Mutex::new(Some(receiver)) }
     }
 
-    /// Waits for a place.
+    /// Waits for a place. Whoever asks first has his first: tokio's own turns, of which a task with many calls has too few, would turn their order around.
     pub(crate) async fn push(&self, command: C) -> Result<(), Unavailable> {
-        self.sender.send(command).await.map_err(|_| closed())
+        tokio::task::unconstrained(self.sender.send(command)).await.map_err(|_| closed())
     }
 }
 

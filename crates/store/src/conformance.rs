@@ -73,6 +73,7 @@ macro_rules! conformance_tests {
                 a_full_channel_leaves_a_backlog
                 targets_that_are_gone_end_as_canceled
                 ids_grow_whatever_the_clock_does
+                calls_get_ids_in_their_order
             }
             queue {
                 due_comes_before_backlog_and_old_before_new

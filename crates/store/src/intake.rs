@@ -19,6 +19,9 @@ pub trait Intake: Send + Sync + std::fmt::Debug {
     ///
     /// Equal idempotency keys within [`hookpost_domain::limits::IDEMPOTENCY_WINDOW`] make one message, also when they come at the same moment and after a
     /// restart; the body is not compared, and nothing else of the request is looked at.
+    ///
+    /// Calls for one application that one task polls for the first time in an order get ids in that order, as long as the store has the application ready: it
+    /// was asked for it just before, and nobody changes it meanwhile. What is refused leaves a gap; those behind it may be taken.
     async fn accept(&self, message: NewMessage, now: Timestamp) -> Result<Accepted, AcceptError>;
 
     /// Puts the receipt of a request at a source on disk, with the message that is made of it, in one transaction, and returns after the fsync.

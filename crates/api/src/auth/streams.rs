@@ -11,7 +11,6 @@ use super::{Caller, Right, scope_grants, session_grants};
 use crate::problem::Problem;
 use crate::state::Api;
 
-#[allow(dead_code, reason = "the handlers of pollers, which come with those of streams, ask for the last two")]
 impl Caller {
     /// The tenant, for what a portal session of a stream may see of it too; with the session, which sees less.
     pub(crate) fn org_or_stream_session(&self, right: Right) -> Result<(&OrgId, Option<&PortalSession>), Problem> {
@@ -83,7 +82,6 @@ async fn find_sink(api: &Api, org: &OrgId, owner: RowId, reference: &str) -> Res
 }
 
 /// For the token of another poller it is not there.
-#[allow(dead_code, reason = "as above")]
 fn only(own: SinkId, sink: Sink) -> Result<Sink, Problem> {
     if sink.id == own { Ok(sink) } else { Err(Problem::NOT_FOUND) }
 }

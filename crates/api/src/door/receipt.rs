@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hookpost_domain::limits::SOURCE_HEADERS_MAX;
 use hookpost_domain::receipt::{ReceiptTiming, ReceivedBody, ReceivedRequest, Verdict};
-use hookpost_domain::routing;
+use hookpost_domain::{MessageContent, routing};
 use hookpost_providers::Event;
 use hookpost_shaping::Mapped;
 use hookpost_store::intake::{NewReceipt, NewReceiptOutcome, Once};
@@ -22,6 +22,7 @@ use super::refusal::Refusal;
 use super::verify::Proof;
 use super::{Outcome, answer, body, diagnosis, event};
 use crate::state::Api;
+use crate::tenant::{self, Wanted};
 
 /// Routes the message and puts it on disk with its receipt, unless it is there already.
 pub(super) async fn make_message(
@@ -34,6 +35,7 @@ pub(super) async fn make_message(
     let application = arrival.source().application;
     let view = api.store.application_by_id(application).await?.ok_or_else(Refusal::application_gone)?;
     let Mapped { mut content, once } = mapped;
+    hold_to_rules(api, arrival, &mut content).await?;
     content.routing = routing::fan_out(&view.endpoints, &content.event_type, &content.channels);
     let message = NewMessage { application, content, idempotency_key: None };
     let once = once.map(|once| Once { key: IdempotencyKey(once.hash), window: once.window });
@@ -60,6 +62,19 @@ pub(super) async fn make_message(
         "a request was taken"
     );
     Ok(Outcome::Message { receipt: received.receipt, message: accepted.id, repeated: accepted.repeated, event: proof.event })
+}
+
+/// The limits of the tenant, which are asked of memory. What somebody replays does not count against the rate.
+async fn hold_to_rules(api: &Api, arrival: &Arrival, content: &mut MessageContent) -> Result<(), Refusal> {
+    let wanted = Wanted {
+        payload: content.payload.as_deref().unwrap_or_default(),
+        fits: None,
+        counted: usize::from(arrival.replay_of.is_none()),
+        asked_hours: None,
+        keep_until: content.payload_expires_at,
+    };
+    content.payload_expires_at = tenant::admit(api, &arrival.source().org, api.now(), wanted).await.map_err(Refusal::by_rules)?;
+    Ok(())
 }
 
 /// Puts a genuine request on disk that must not become a message as it is.

@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::extract::json_response;
+use crate::problem::Problem;
 
 /// How long a provider should wait where nobody can say.
 const RETRY_AFTER_SOON: Duration = Duration::from_secs(5);
@@ -75,6 +76,16 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).later(wait)
     }
 
+    /// The limits of the tenant.
+    pub(super) fn by_rules(problem: Problem) -> Self {
+        match problem {
+            Problem::LimitReached { detail, retry_after_s } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "tenant_limit_reached", detail).later(Duration::from_secs(retry_after_s))
+            }
+            _ => Self::unavailable(),
+        }
+    }
+
     pub(super) fn too_many_in_flight(max: u16) -> Self {
         let detail = format!("This source works on {max} requests already; try again later.");
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_in_flight", detail).later(Duration::from_secs(1))
@@ -110,6 +121,11 @@ impl Refusal {
 
     pub(super) fn application_gone() -> Self {
         Self::new(StatusCode::NOT_FOUND, "application_not_found", "The application of this source does not exist any more.")
+    }
+
+    fn unavailable() -> Self {
+        let detail = "The store cannot take anything now; nothing was kept. Try again later.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).later(RETRY_AFTER_SOON)
     }
 
     /// Its settings changed between the request and now.
@@ -154,8 +170,7 @@ impl From<Unreadable> for Refusal {
 impl From<Unavailable> for Refusal {
     fn from(error: Unavailable) -> Self {
         tracing::error!(target: "hookpost::store", %error, "a request at a source could not be taken");
-        let detail = "The store cannot take anything now; nothing was kept. Try again later.";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).later(RETRY_AFTER_SOON)
+        Self::unavailable()
     }
 }
 

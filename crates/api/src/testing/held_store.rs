@@ -25,6 +25,9 @@ impl Held {
     }
 
     async fn turn(&self) {
+        if !*self.held.borrow() {
+            return;
+        }
         // The sender is ours, so it does not end.
         let _ = self.held.subscribe().wait_for(|held| !held).await;
     }

@@ -60,6 +60,71 @@ async fn messages_are_limited_by_rate_size_and_age() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whatever_makes_messages_is_limited() {
+    let server = TestServer::start();
+    let app = server.app().await;
+    let endpoint = server.endpoint(&app, json!({})).await;
+    server.call("POST", "/stream", json!({ "name": "x", "uid": "orders" })).await;
+    limit(&server, OrgId::DEFAULT, json!({ "messagesPerSecond": 5, "payloadBytes": 20, "storedDays": 7 })).await;
+    let large = json!({ "a": "0123456789abcdef" });
+    let too_large = (429, json!("Your organization may send payloads of 20 bytes; this one has 24 (`payloadBytes`)."), 3600);
+    let too_old = (429, json!("Your organization may keep payloads for 7 days (`storedDays`)."), 3600);
+    let too_fast = (429, json!("Your organization may create 5 messages a second (`messagesPerSecond`)."), 1);
+
+    let events = async |count: usize, payload: &str| {
+        let events = vec![json!({ "eventType": "a", "payload": payload }); count];
+        server.call("POST", "/stream/orders/events", json!({ "events": events })).await
+    };
+    assert_eq!(refusal(&events(1, &large.to_string()).await), too_large);
+    let at_once = "Your organization may create 5 messages a second (`messagesPerSecond`); 6 at once are too many.";
+    assert_eq!(refusal(&events(6, "").await), (429, json!(at_once), 3600));
+    assert_eq!(events(4, "").await.status, 202);
+    assert_eq!(refusal(&events(2, "").await), too_fast);
+    assert_eq!((events(0, "").await.status.as_u16(), events(1, "").await.status.as_u16()), (202, 202));
+    assert_eq!(server.call("GET", "/stream/orders/events/latest", None).await.column("payload").len(), 5);
+
+    let path = format!("/app/{app}/endpoint/{endpoint}/msg/test-attempt");
+    let trial = async |fields: Value| {
+        let mut body = json!({ "eventType": "a", "payload": {} });
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        server.call("POST", &path, body).await
+    };
+    assert_eq!(refusal(&trial(json!({})).await), too_fast);
+    server.after(Duration::from_secs(1)).await;
+    assert_eq!(refusal(&trial(json!({ "payload": large })).await), too_large);
+    assert_eq!(refusal(&trial(json!({ "payloadRetentionPeriod": 8 })).await), too_old);
+    assert_eq!(trial(json!({})).await.status, 201);
+
+    let broadcast = async |fields: Value| {
+        let mut body = json!({ "eventType": "a", "payload": {} });
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        server.call("POST", "/msg/broadcast", body).await
+    };
+    assert_eq!(refusal(&broadcast(json!({ "payload": large })).await), too_large);
+    assert_eq!(refusal(&broadcast(json!({ "payloadRetentionHours": 200 })).await), too_old);
+    for _ in 0..10 {
+        assert_eq!(broadcast(json!({})).await.status, 202, "a task, whose messages do not count");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_fit_its_schema_must_do_so_wherever_it_is_made() {
+    let server = TestServer::start();
+    let app = server.app().await;
+    let endpoint = server.endpoint(&app, json!({})).await;
+    server.event_type("a", Some(json!({ "1": { "type": "object", "required": ["n"] } }))).await;
+    server.call("PATCH", "/management/environment-settings", json!({ "validateMessages": true })).await;
+    let body = |payload: Value| json!({ "eventType": "a", "payload": payload });
+    for path in [format!("/app/{app}/msg"), format!("/app/{app}/endpoint/{endpoint}/msg/test-attempt"), "/msg/broadcast".to_owned()] {
+        let refused = server.call("POST", &path, body(json!({}))).await;
+        assert!(refused.summary().starts_with("422 body.payload"), "{path}: {refused:?}");
+        assert!(server.call("POST", &path, body(json!({ "n": 1 }))).await.status.is_success(), "{path}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn endpoints_are_counted_over_all_applications() {
     let server = TestServer::with_settings(|settings| settings.limits = TenantLimits { endpoints: Some(2), ..TenantLimits::default() });
     let (one, two) = (server.app().await, server.app().await);

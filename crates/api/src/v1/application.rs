@@ -19,7 +19,7 @@ use crate::problem::{FieldError, Problem, Wrong};
 use crate::state::Api;
 use crate::v1::sink::{self, Holder};
 use crate::v1::statistics::is_play;
-use crate::v1::{self, Time, window};
+use crate::v1::{self, Time, stream, window};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct ApplicationPath {
@@ -204,6 +204,7 @@ pub(crate) async fn update(
         let created = create_from(&api, org, fields).await?;
         return Ok(CreatedOr::Created(ApplicationOut::new(&api, &created)));
     };
+    stream::refuse_log(&api, &view.application).await?;
     let now = api.now();
     let change = Box::new(move |application: &mut Application| {
         fields.write_to(application);
@@ -223,6 +224,7 @@ pub(crate) async fn patch(
     caller.org(Right::Manage)?;
     let fields = input.parse()?;
     let view = caller.application(&api, &path.app_id, Right::Manage).await?;
+    stream::refuse_log(&api, &view.application).await?;
     let now = api.now();
     let change = Box::new(move |application: &mut Application| {
         fields.write_to(application);
@@ -236,6 +238,7 @@ pub(crate) async fn patch(
 pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): Path<ApplicationPath>) -> Result<NoContent, Problem> {
     let view = caller.application(&api, &path.app_id, Right::Manage).await?;
     source::refuse_fed(&api, &view.application).await?;
+    stream::refuse_log(&api, &view.application).await?;
     let destinations = sink::all(&api, &Holder::application(&view)).await?;
     api.store.delete_application(view.application.id, api.now()).await?;
     sink::forget(&api, destinations).await?;

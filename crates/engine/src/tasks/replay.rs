@@ -69,7 +69,7 @@ impl Engine {
         Ok(Page { looked_at, affected: 0, send, after, found: Yield::Nothing })
     }
 
-    /// Messages that the endpoint would get today and was never sent.
+    /// Messages that the endpoint would get today and was never sent. What was for another alone is none of them.
     pub(super) async fn missing_page(
         &self,
         application: ApplicationId,
@@ -87,7 +87,10 @@ impl Engine {
         let mut send = Vec::new();
         for message in found.items {
             let content = &message.content;
-            if content.payload.is_none() || routing::reason_to_skip(wants, &content.event_type, &content.channels).is_some() {
+            if content.payload.is_none()
+                || content.routing.is_trial()
+                || routing::reason_to_skip(wants, &content.event_type, &content.channels).is_some()
+            {
                 continue;
             }
             let key = DeliveryKey { message: message.id, endpoint };

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use hookpost_domain::delivery::Trigger;
 use hookpost_domain::endpoint::Disabled;
+use hookpost_domain::message::Routing;
 use hookpost_domain::task::{DeliveryStatus, ReplayFilter, TaskStatus, TaskWork};
-use hookpost_domain::{DeliveryState, EventTypeName, EventTypePattern, Invalid, Timestamp};
+use hookpost_domain::{DeliveryState, EndpointId, EventTypeName, EventTypePattern, Invalid, RowId, Timestamp};
 
 use crate::world::{Reply, World, schedule};
 
@@ -104,6 +105,9 @@ async fn replay_missing_sends_what_never_went_and_would_go_today() {
         world.send_with(app, "order.paid", |_| {}).await;
         world.send_with(app, "user.new", |_| {}).await;
     }
+    // For an endpoint alone that is not there any more.
+    let tried = EndpointId::from_row(RowId::from_raw(1));
+    world.send_elsewhere(app, "order.paid", |content| content.routing = Routing::trial(tried)).await;
     world.pass(1000).await;
     let endpoint =
         world.endpoint_with(app, "a", |endpoint| endpoint.event_types = Some(vec![EventTypePattern::parse("order.*").unwrap()])).await;
@@ -112,7 +116,7 @@ async fn replay_missing_sends_what_never_went_and_would_go_today() {
     let task = world.task(app, TaskWork::ReplayMissing { endpoint, since, until: world.now() }).await;
     world.pass(30_000).await;
     let task = world.read_task(task).await;
-    assert_eq!((task.status, task.progress.affected, task.progress.looked_at), (TaskStatus::Finished, 300, 601));
+    assert_eq!((task.status, task.progress.affected, task.progress.looked_at), (TaskStatus::Finished, 300, 602));
     assert_eq!(world.sent().len(), 301);
     assert_eq!(world.attempts(present, endpoint).await.len(), 1);
 }

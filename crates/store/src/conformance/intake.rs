@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use hookpost_domain::{DeliveryKey, DeliveryState, MessageContent, MessageId, Progress, Reason, Trigger, limits};
 use tokio::task::JoinSet;
 
@@ -258,6 +259,19 @@ pub async fn ids_grow_whatever_the_clock_does(harness: &mut dyn Harness) {
             last = message.id.row();
         }
         harness.reopen().await;
+    }
+}
+
+/// More calls than tokio polls of one task before it wants to see another.
+pub async fn calls_get_ids_in_their_order(harness: &mut dyn Harness) {
+    const CALLS: usize = 300;
+    let scene = scene(harness.store(), 0).await;
+    let store = harness.store();
+    let mut last = accept(store, scene.message(), NOW).await.id;
+    let calls = stream::iter((0..CALLS).map(|_| store.accept(scene.message(), NOW))).buffered(CALLS);
+    for id in calls.map(|accepted| accepted.unwrap().id).collect::<Vec<_>>().await {
+        assert!(id > last);
+        last = id;
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use hookpost_domain::limits::{SOURCE_ANSWER_DEADLINE, SOURCE_REJECTED_KEPT_PER_SECOND};
+use hookpost_domain::tenant::TenantLimits;
 use tokio::time::Instant;
 
 use super::*;
@@ -69,5 +70,23 @@ async fn a_store_that_hangs_is_answered_for_in_time() {
     assert!(started.elapsed() <= SOURCE_ANSWER_DEADLINE + Duration::from_millis(10), "{:?}", started.elapsed());
     step.server.hold_store(false);
     assert_eq!(step.send(Knock::json("{}")).await.status, 200);
+    step.server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limits_of_the_tenant_hold_at_the_door() {
+    let limits = TenantLimits { messages_per_s: Some(2), payload_bytes: Some(10), ..TenantLimits::default() };
+    let step = Doorstep::with_settings("generic-webhook", "{}", SourceRules::default(), |settings| settings.limits = limits).await;
+    let large = step.send(Knock::json(r#"{"a": "0123"}"#)).await;
+    assert_eq!(large.summary(), "429 tenant_limit_reached");
+    assert_eq!(large.headers.get("retry-after").map(HeaderValue::as_bytes), Some(&b"3600"[..]));
+    for expected in [200, 200, 429] {
+        assert_eq!(step.send(Knock::json("{}")).await.status, expected);
+    }
+    assert_eq!(step.verdicts().await, ["accepted", "accepted", "tenant_limit_reached", "tenant_limit_reached"]);
+    // What somebody replays is let in, however much it is, unless it is too large still.
+    let path = format!("/ingest/api/v1/source/{}/receipt/replay", step.server.api.public(step.source));
+    let replayed = step.server.call("POST", &path, serde_json::json!({ "since": "2026-01-01T00:00:00Z" })).await;
+    assert_eq!((&replayed.json()["accepted"], &replayed.json()["refused"]), (&1.into(), &1.into()), "{replayed:?}");
     step.server.stop().await;
 }

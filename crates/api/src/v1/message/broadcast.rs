@@ -1,5 +1,7 @@
 //! The same message for every application of the tenant: a background task, which survives restarts.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use hookpost_domain::id::MessageKind;
 use hookpost_domain::task::{BroadcastMessage, TaskWork};
@@ -8,11 +10,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::create::{Text, missing, parse_list, parse_retention};
+use super::create::{Text, asked_hours, missing, parse_list, parse_retention};
 use crate::auth::{Caller, Right};
 use crate::extract::{Accepted, RawBody, parse_json};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
+use crate::tenant::{self, Wanted};
 use crate::v1;
 use crate::v1::endpoint::replay::TaskStarted;
 use crate::v1::statistics;
@@ -50,6 +53,7 @@ pub(crate) struct MessageBroadcastOut {
     task: TaskStarted,
 }
 
+/// The message is held to the rules of the tenant once, here; its copies do not count against the rate.
 pub(crate) async fn broadcast(
     State(api): State<Api>,
     caller: Caller,
@@ -57,7 +61,16 @@ pub(crate) async fn broadcast(
 ) -> Result<Accepted<MessageBroadcastOut>, Problem> {
     let org = caller.org(Right::Send)?;
     let input: MessageBroadcastIn<'_> = parse_json(&body.0).map_err(|error| Problem::Invalid(vec![error]))?;
-    let message = input.parse(&api)?;
+    let mut message = input.parse(&api)?;
+    let now = api.now();
+    let wanted = Wanted {
+        payload: message.payload.as_bytes(),
+        fits: Some(&message.event_type),
+        counted: 0,
+        asked_hours: asked_hours(input.payload_retention_period, input.payload_retention_hours),
+        keep_until: now + Duration::from_secs(message.payload_retention_s),
+    };
+    message.payload_retention_s = tenant::admit(&api, org, now, wanted).await?.since(now).as_secs();
     let task = statistics::start(&api, org, TaskWork::Broadcast { message }).await?;
     Ok(Accepted(MessageBroadcastOut { task }))
 }

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hookpost_domain::id::{ApplicationKind, MessageKind};
 use hookpost_domain::message::{PayloadType, Routing};
-use hookpost_domain::{Channel, EventTypeName, Invalid, MessageContent, Tag, Timestamp, limits, routing};
+use hookpost_domain::{Channel, EventTypeName, Invalid, MessageContent, OrgId, Tag, Timestamp, limits, routing};
 use hookpost_store::{ApplicationView, IdempotencyKey, NewMessage, Reference};
 use http::StatusCode;
 use http::request::Parts;
@@ -29,9 +29,10 @@ use crate::extract::{Accepted, Path, Query, RawBody, json_response, parse_json};
 use crate::idempotency;
 use crate::problem::{FieldError, MISSING, Problem, Wrong};
 use crate::state::{Api, ApiSettings};
-use crate::tenant;
+use crate::tenant::{self, Wanted};
 use crate::v1;
 use crate::v1::application::{self, ApplicationIn, ApplicationPath};
+use crate::v1::stream;
 
 const RETENTION_DAYS_MAX: i64 = 90;
 const RETENTION_HOURS_MAX: i64 = RETENTION_DAYS_MAX * 24;
@@ -156,24 +157,16 @@ pub(crate) async fn create(
 ) -> Result<AcceptedMessage, Problem> {
     let org = caller.sender()?;
     let now = api.now();
-    let rules = tenant::rules_of(&api, org).await?;
     let input: MessageIn<'_> = parse_json(&body.0).map_err(|error| Problem::Invalid(vec![error]))?;
     let ParsedMessage { mut content, echo } = input.parse(&body.0, &api.settings, now)?;
     let reference = Reference::<ApplicationKind>::parse(api.store.public_ids(), &path.app_id);
-    if let Some(rules) = rules {
-        let payload = content.payload.as_deref().unwrap_or_default();
-        rules.check_payload(&api, org, &content.event_type, payload).await?;
-        rules.admit_message(now, payload.len(), input.retention_hours())?;
-        content.payload_expires_at = rules.keep_until(now, content.payload_expires_at);
-        if content.deliver_at.is_some_and(|at| at >= content.payload_expires_at) {
-            return Err(Problem::body("deliverAt", "must be before the payload is removed, which your organization's `storedDays` says"));
-        }
-    }
+    input.admit(&api, org, &mut content, now).await?;
     let view = match api.store.application(org, reference).await? {
         Some(view) => view,
         None => create_application(&api, &caller, &path.app_id, input.application).await?,
     };
     caller.may_send_to(view.application.id)?;
+    stream::refuse_log(&api, &view.application).await?;
     content.routing = routing::fan_out(&view.endpoints, &content.event_type, &content.channels);
     let with_content = query.with_content.unwrap_or(true);
     let payload = if with_content { echo } else { Cow::Borrowed(nothing()) };
@@ -254,10 +247,20 @@ impl<'a> MessageIn<'a> {
         Ok(ParsedMessage { content, echo: payload.echo })
     }
 
-    /// For how long it is to be kept, if it says so.
-    fn retention_hours(&self) -> Option<u64> {
-        let hours = self.payload_retention_hours.or(self.payload_retention_period.map(|days| days.saturating_mul(24)));
-        hours.and_then(|hours| u64::try_from(hours).ok())
+    /// Holds it to the rules of its tenant.
+    pub(super) async fn admit(&self, api: &Api, org: &OrgId, content: &mut MessageContent, now: Timestamp) -> Result<(), Problem> {
+        let wanted = Wanted {
+            payload: content.payload.as_deref().unwrap_or_default(),
+            fits: Some(&content.event_type),
+            counted: 1,
+            asked_hours: asked_hours(self.payload_retention_period, self.payload_retention_hours),
+            keep_until: content.payload_expires_at,
+        };
+        content.payload_expires_at = tenant::admit(api, org, now, wanted).await?;
+        if content.deliver_at.is_some_and(|at| at >= content.payload_expires_at) {
+            return Err(Problem::body("deliverAt", "must be before the payload is removed, which your organization's `storedDays` says"));
+        }
+        Ok(())
     }
 
     /// `None` where it is wrong, which is noted.
@@ -304,6 +307,11 @@ pub(super) fn parse_retention(wrong: &mut Wrong, days: Option<i64>, hours: Optio
     }
     let hours = hours.or(days.map(|days| days * 24));
     hours.map(|hours| Duration::from_secs(hours * 3600))
+}
+
+/// For how long a payload is to be kept, if that is said and right.
+pub(super) fn asked_hours(days: Option<i64>, hours: Option<i64>) -> Option<u64> {
+    hours.or(days.map(|days| days.saturating_mul(24))).and_then(|hours| u64::try_from(hours).ok())
 }
 
 struct ParsedPayload<'a> {

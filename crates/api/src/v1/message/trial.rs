@@ -36,9 +36,10 @@ pub(crate) async fn test_attempt(
     let ParsedMessage { mut content, .. } = input.parse(&body.0, &api.settings, now)?;
     let (view, endpoint) = endpoint::find(&api, &caller, &path, Right::CreateAttempts).await?;
     endpoint::refuse_disabled(&endpoint)?;
-    content.routing = Routing::trial(endpoint.id);
     // It is tried now.
     content.deliver_at = None;
+    input.admit(&api, &view.application.org, &mut content, now).await?;
+    content.routing = Routing::trial(endpoint.id);
     let application = view.application.id;
     let accepted = api.store.accept(NewMessage { application, content, idempotency_key: None }, now).await?;
     api.engine.arrived(application);

@@ -6,8 +6,8 @@ use hookpost_domain::{MessageId, RowId, Sink};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PollingEndpointOut, consumer_name, place_of_sink};
-use crate::auth::{Caller, Right};
+use super::{CONSUMER, PollingEndpointOut, consumer_name, place_of_sink};
+use crate::auth::Caller;
 use crate::extract::{Body, Json, Path, Query};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
@@ -59,7 +59,7 @@ pub(crate) async fn poll(
     let mut wrong = Wrong::in_query();
     let asked = Asked::parse(&mut wrong, query.limit, query.wait);
     wrong.nothing()?;
-    let sink = caller.poller_of_application(&api, &path.app_id, &path.sink_id, Right::Read).await?;
+    let sink = caller.poller_of_application(&api, &path.app_id, &path.sink_id, CONSUMER).await?;
     refuse_unless_poller(&sink)?;
     let consumer = consumer_name(&path.consumer_id)?;
     let after = match &query.iterator {
@@ -83,7 +83,7 @@ pub(crate) async fn seek(
     let mut wrong = Wrong::in_body();
     let after = wrong.check("after", v1::time(&input.after));
     let Some(after) = after.map(feed::place_of_time) else { return Err(wrong.problem()) };
-    let sink = caller.poller_of_application(&api, &path.app_id, &path.sink_id, Right::Read).await?;
+    let sink = caller.poller_of_application(&api, &path.app_id, &path.sink_id, CONSUMER).await?;
     refuse_unless_poller(&sink)?;
     let consumer = consumer_name(&path.consumer_id)?;
     api.store.advance_sink(sink.id, consumer, move |progress| progress.seek(Some(after)), Vec::new()).await?;

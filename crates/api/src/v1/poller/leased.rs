@@ -13,8 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::consumer::{ConsumerPath, FIRST, begin_or_go_on, pass};
-use super::{PollingEndpointMessageOut, consumer_name};
-use crate::auth::{Caller, Right};
+use super::{CONSUMER, PollingEndpointMessageOut, consumer_name};
+use crate::auth::Caller;
 use crate::extract::{Body, Json, NoContent, Path, Query};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
@@ -79,7 +79,7 @@ pub(crate) async fn poll(
         wrong.add("lease_duration_ms", format!("must be between 0 and {}", limits::POLL_LEASE_MS_MAX));
     }
     wrong.nothing()?;
-    let sink = caller.poller_of_application(&api, &path.app_id, &path.sink_id, Right::Read).await?;
+    let sink = caller.poller_of_application(&api, &path.app_id, &path.sink_id, CONSUMER).await?;
     refuse_unless_poller(&sink)?;
     let consumer = consumer_name(&path.consumer_id)?;
     let begin = query.starting_position.map(|position| match position {
@@ -111,7 +111,7 @@ pub(crate) async fn commit(
     Path(path): Path<ConsumerPath>,
     Body(input): Body<PollerV2CommitIn>,
 ) -> Result<NoContent, Problem> {
-    let sink = caller.poller_of_application(&api, &path.app_id, &path.sink_id, Right::Read).await?;
+    let sink = caller.poller_of_application(&api, &path.app_id, &path.sink_id, CONSUMER).await?;
     refuse_unless_poller(&sink)?;
     let consumer = consumer_name(&path.consumer_id)?;
     let offset = offset(&api, &sink, input.offset).await?;

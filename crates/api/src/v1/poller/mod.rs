@@ -24,6 +24,9 @@ use crate::v1::sink::{beginning, refuse_unless_poller};
 
 pub(crate) use consumer::{poll as consumer_poll, seek};
 
+/// What a consumer does, polling included, moves its place, which is no mere reading.
+const CONSUMER: Right = Right::ManageEndpoint;
+
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct PollerPath {
     /// The id or uid of the application.

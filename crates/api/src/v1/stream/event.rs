@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use hookpost_domain::message::{PayloadType, Routing};
 use hookpost_domain::{EventTypeName, MessageContent, Stream, limits};
 use hookpost_store::history::MessageFilter;
@@ -14,8 +15,12 @@ use crate::auth::{Caller, Right};
 use crate::extract::{Accepted, Body, Json, Path, Query};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
+use crate::tenant::{self, Wanted};
 use crate::v1::feed::EventOut;
 use crate::v1::message::create::OnceKey;
+
+/// Of the events of one request; so many share the cost of a commit.
+const ACCEPTED_AT_ONCE_MAX: usize = 256;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -52,7 +57,7 @@ pub(crate) struct LatestEventsOut {
     data: Vec<EventOut>,
 }
 
-/// Each event is on disk before the next, and all of them before the answer. Where something breaks in the middle, what was taken is the beginning; a
+/// All of them are on disk before the answer, in their order. Where something breaks in the middle, a part may have been taken, as a rule the beginning; a
 /// repetition with the same idempotency key takes the rest.
 pub(crate) async fn create(
     State(api): State<Api>,
@@ -70,15 +75,26 @@ pub(crate) async fn create(
     Ok(Accepted(CreateStreamEventsOut {}))
 }
 
-/// One after the other, and none twice under the same key.
+/// In their order, many on their way at a time, and none twice under the same key.
 pub(super) async fn accept(
     api: &Api,
     stream: &Stream,
     events: Vec<(EventTypeName, Bytes)>,
     key: Option<IdempotencyKey>,
 ) -> Result<(), Problem> {
-    for (index, (event_type, payload)) in events.into_iter().enumerate() {
-        let now = api.now();
+    let now = api.now();
+    let largest = events.iter().map(|(_, payload)| payload).max_by_key(|payload| payload.len());
+    let wanted = Wanted {
+        payload: largest.map_or(&[], |payload| payload),
+        fits: None,
+        counted: events.len(),
+        asked_hours: None,
+        keep_until: now + api.settings.payload_retention,
+    };
+    let payload_expires_at = tenant::admit(api, &stream.org, now, wanted).await?;
+    // The store gives ids in the order of the calls when it has the application ready.
+    api.store.application_by_id(stream.log).await?.ok_or(Problem::NOT_FOUND)?;
+    let accepts = events.into_iter().enumerate().map(|(index, (event_type, payload))| {
         let content = MessageContent {
             event_type,
             event_id: None,
@@ -88,13 +104,16 @@ pub(super) async fn accept(
             content_type: PayloadType::Json,
             headers: Vec::new(),
             ordering_key: None,
-            payload_expires_at: now + api.settings.payload_retention,
+            payload_expires_at,
             deliver_at: None,
             routing: Routing::default(),
         };
         let idempotency_key = key.map(|key| key_of_event(key, index));
-        let message = NewMessage { application: stream.log, content, idempotency_key };
-        api.store.accept(message, now).await.map_err(of_stream)?;
+        api.store.accept(NewMessage { application: stream.log, content, idempotency_key }, now)
+    });
+    let mut accepted = futures_util::stream::iter(accepts).buffered(ACCEPTED_AT_ONCE_MAX);
+    while let Some(event) = accepted.next().await {
+        event.map_err(of_stream)?;
         api.engine.arrived(stream.log);
     }
     Ok(())

@@ -13,8 +13,8 @@ pub(crate) mod tests;
 use axum::extract::State;
 use hookpost_domain::application::Metadata;
 use hookpost_domain::id::StreamKind;
-use hookpost_domain::{Application, Invalid, OrgId, RowId, Stream, Uid};
-use hookpost_store::{Listed, Named, Order, WriteError};
+use hookpost_domain::{Application, Invalid, OrgId, RowId, Stream, Uid, limits};
+use hookpost_store::{Cursor, Listed, Named, Order, PageRequest, WriteError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ use crate::problem::{Problem, Wrong};
 use crate::state::Api;
 use crate::v1::sink::{self as sinks, Holder};
 use crate::v1::{self, Time};
+
+/// The name of every log, before that of its tenant.
+const LOG_OF: &str = "Events of a stream of ";
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct StreamPath {
@@ -206,7 +209,7 @@ async fn create_from(api: &Api, org: &OrgId, fields: StreamFields) -> Result<Str
         id: api.new_id(now),
         org: OrgId::management(),
         uid: None,
-        name: format!("Events of a stream of {org}"),
+        name: format!("{LOG_OF}{org}"),
         throttle_rate: None,
         metadata: Metadata::new(),
         created_at: now,
@@ -235,6 +238,25 @@ async fn forget_log(api: &Api, stream: &Stream) -> Result<(), WriteError> {
         // Somebody else came first.
         Err(WriteError::NotFound) => Ok(()),
         deleted => deleted,
+    }
+}
+
+/// To the management tenant the log of a stream is an application; only the stream's own operations may change it.
+pub(crate) async fn refuse_log(api: &Api, application: &Application) -> Result<(), Problem> {
+    if application.org.as_str() != OrgId::MANAGEMENT {
+        return Ok(());
+    }
+    let Some(org) = application.name.strip_prefix(LOG_OF).and_then(|org| OrgId::parse(org).ok()) else { return Ok(()) };
+    let mut page = PageRequest::first(limits::PAGE_ITEMS_MAX, Order::Ascending);
+    loop {
+        let listed: Listed<Stream> = api.store.list(&org, RowId::MIN, page.clone()).await?;
+        if let Some(stream) = listed.items.iter().find(|stream| stream.log == application.id) {
+            return Err(Problem::conflict(format!("This application holds the events of the stream {}.", api.public(stream.id))));
+        }
+        match listed.items.last() {
+            Some(last) if !listed.done => page.cursor = Some(Cursor::After(last.id.row())),
+            _ => return Ok(()),
+        }
     }
 }
 

@@ -117,6 +117,41 @@ async fn events_are_kept_in_their_order_as_they_were_given() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_thousand_events_keep_their_order() {
+    let server = TestServer::start();
+    let id = stream(&server, json!({})).await;
+    assert_eq!(server.call("POST", &format!("/stream/{id}/sink"), json!({ "type": "poller", "uid": "p" })).await.status, 201);
+    let payloads: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+    put(&server, &id, &payloads.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let mut read = Vec::new();
+    let mut iterator = String::new();
+    while read.len() < 1000 {
+        let page = server.call("GET", &format!("/stream/{id}/sink/p/events?limit=250{iterator}"), None).await;
+        iterator = format!("&iterator={}", page.json()["iterator"].as_str().unwrap());
+        read.extend(page.column("payload"));
+    }
+    assert_eq!(read, payloads);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_of_a_stream_is_changed_by_nobody_else() {
+    let server = TestServer::start();
+    let id = stream(&server, json!({})).await;
+    let management = server.token_of(OrgId::MANAGEMENT);
+    let log = server.call_as(&management, "GET", "/app", None).await.column("id")[0].as_str().unwrap().to_owned();
+    let body = json!({ "name": "x", "eventType": "a", "payload": {} });
+    for (method, path) in [("DELETE", ""), ("PUT", ""), ("PATCH", ""), ("POST", "/msg")] {
+        let answer = server.call_as(&management, method, &format!("/app/{log}{path}"), body.clone()).await;
+        assert_eq!(answer.summary(), "409 conflict", "{method}");
+    }
+    let own = server.call_as(&management, "POST", "/app", json!({ "name": "Events of a stream of mine" })).await.id();
+    assert_eq!(server.call_as(&management, "DELETE", &format!("/app/{own}"), None).await.status, 204);
+    put(&server, &id, &["1"]).await;
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_broke_in_the_middle_is_completed_by_its_repetition() {
     let server = TestServer::start();
     let id = stream(&server, json!({})).await;
