@@ -25,6 +25,24 @@ pub(crate) struct Page<T> {
     pub(crate) done: bool,
 }
 
+/// What most lists are asked with.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct ListQuery {
+    /// How many items a page has at most.
+    #[schemars(range(min = 1, max = 250))]
+    limit: Option<u64>,
+    /// The `iterator` or `prevIterator` of an earlier page.
+    iterator: Option<String>,
+    order: Option<Ordering>,
+}
+
+impl ListQuery {
+    /// As [`request`], with the order that the list has if nothing is said.
+    pub(crate) fn request<K: Kind>(&self, ids: &PublicIds, default: Order) -> Result<Option<PageRequest<Id<K>>>, Problem> {
+        request(ids, self.limit, self.iterator.as_deref(), self.order.map_or(default, Order::from))
+    }
+}
+
 /// The sorting order of the returned items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -19,9 +19,12 @@ use crate::extract::json_response;
 use crate::ingest;
 use crate::problem::Problem;
 use crate::state::Api;
+use crate::v1::destination::DestinationPath;
+use crate::v1::endpoint::operational::OperationalPath;
+use crate::v1::stream::sink::StreamSinkPath;
 use crate::v1::{
     api_key, api_token, application, attempt, audit_log, authentication, background_task, destination, endpoint, environment, event_type,
-    feed, health, integration, limits, message, poller, statistics, stream, why,
+    feed, health, integration, limits, message, poller, sink, statistics, stream, why,
 };
 use crate::{docs_page, metrics, openapi};
 
@@ -118,18 +121,18 @@ fn table(target: Target) -> Table {
         .row(Get,    "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.get",                  "Get a sink",                                       stream::sink::get)
         .row(Put,    "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.upsert",               "Replace a sink, or create it",                     stream::sink::upsert)
         .row(Patch,  "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.patch",                "Change some fields of a sink",                     stream::sink::patch)
-        .row(Delete, "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.delete",               "Delete a sink",                                    stream::sink::delete)
+        .row(Delete, "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.delete",               "Delete a sink",                                    sink::named::delete::<StreamSinkPath>)
         .row(Get,    "/stream/{stream_id}/sink/{sink_id}/events",                "v1.streaming.events.get",                "Poll the events of a sink",                        poller::poll_of_stream)
-        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/secret",                "v1.streaming.sink.get-secret",           "Get the key that batches are verified with",       stream::sink::get_secret)
-        .row(Post,   "/stream/{stream_id}/sink/{sink_id}/secret/rotate",         "v1.streaming.sink.rotate-secret",        "Replace the signing secret; the old one signs along for a while", stream::sink::rotate_secret)
-        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/headers",               "v1.streaming.sink-headers-get",          "Get the headers that a sink adds",                 stream::sink::get_headers)
-        .row(Patch,  "/stream/{stream_id}/sink/{sink_id}/headers",               "v1.streaming.sink-headers-patch",        "Change some of the headers that a sink adds",      stream::sink::patch_headers)
-        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/transformation",        "v1.streaming.sink.transformation.get",   "Get the transformation of a sink",                 stream::sink::get_transformation)
-        .row(Patch,  "/stream/{stream_id}/sink/{sink_id}/transformation",        "v1.streaming.sink.transformation.patch", "Set the transformation of a sink",                 stream::sink::patch_transformation)
-        .row(Post,   "/stream/{stream_id}/sink/{sink_id}/force-retry",           "v1.streaming.sink.force-retry",          "Try the batch that waits for a retry now",         stream::sink::force_retry)
-        .row(Post,   "/stream/{stream_id}/sink/{sink_id}/skip",                  "v1.streaming.sink.skip",                 "Skip the next event, or all up to a place",        stream::sink::skip)
-        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/last-acked-event",      "v1.streaming.sink.get-last-acked-event", "Get the last event that was taken",                stream::sink::last_acked_event)
-        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/next-event",            "v1.streaming.sink.events.get-next-event", "Get the first event that was not taken",          stream::sink::next_event)
+        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/secret",                "v1.streaming.sink.get-secret",           "Get the key that batches are verified with",       sink::named::get_secret::<StreamSinkPath>)
+        .row(Post,   "/stream/{stream_id}/sink/{sink_id}/secret/rotate",         "v1.streaming.sink.rotate-secret",        "Replace the signing secret; the old one signs along for a while", sink::named::rotate_secret::<StreamSinkPath>)
+        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/headers",               "v1.streaming.sink-headers-get",          "Get the headers that a sink adds",                 sink::named::get_headers::<StreamSinkPath>)
+        .row(Patch,  "/stream/{stream_id}/sink/{sink_id}/headers",               "v1.streaming.sink-headers-patch",        "Change some of the headers that a sink adds",      sink::named::patch_headers::<StreamSinkPath>)
+        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/transformation",        "v1.streaming.sink.transformation.get",   "Get the transformation of a sink",                 sink::named::get_transformation::<StreamSinkPath>)
+        .row(Patch,  "/stream/{stream_id}/sink/{sink_id}/transformation",        "v1.streaming.sink.transformation.patch", "Set the transformation of a sink",                 sink::named::patch_transformation::<StreamSinkPath>)
+        .row(Post,   "/stream/{stream_id}/sink/{sink_id}/force-retry",           "v1.streaming.sink.force-retry",          "Try the batch that waits for a retry now",         sink::named::force_retry::<StreamSinkPath>)
+        .row(Post,   "/stream/{stream_id}/sink/{sink_id}/skip",                  "v1.streaming.sink.skip",                 "Skip the next event, or all up to a place",        sink::named::skip::<StreamSinkPath>)
+        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/last-acked-event",      "v1.streaming.sink.get-last-acked-event", "Get the last event that was taken",                sink::named::last_acked_event::<StreamSinkPath>)
+        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/next-event",            "v1.streaming.sink.events.get-next-event", "Get the first event that was not taken",          sink::named::next_event::<StreamSinkPath>)
         .row(Get,    "/stream/{stream_id}/sink/{sink_id}/attempt",               "v1.streaming.sink.attempt.list",         "List the attempts at a sink, newest first",        stream::sink::list_attempts)
         .row(Get,    "/stream/{stream_id}/sink/{sink_id}/attempt/{attempt_id}",  "v1.streaming.sink.attempt.get",          "Get an attempt at a sink",                         stream::sink::get_attempt)
 
@@ -139,17 +142,17 @@ fn table(target: Target) -> Table {
         .row(Get,    "/app/{app_id}/destination/{destination_id}",                        "v1.destination.get",                  "Get a destination",                            destination::get)
         .row(Put,    "/app/{app_id}/destination/{destination_id}",                        "v1.destination.upsert",               "Replace a destination, or create it",          destination::upsert)
         .row(Patch,  "/app/{app_id}/destination/{destination_id}",                        "v1.destination.patch",                "Change some fields of a destination",          destination::patch)
-        .row(Delete, "/app/{app_id}/destination/{destination_id}",                        "v1.destination.delete",               "Delete a destination",                         destination::delete)
-        .row(Get,    "/app/{app_id}/destination/{destination_id}/secret",                 "v1.destination.get-secret",           "Get the key that batches are verified with",   destination::get_secret)
-        .row(Post,   "/app/{app_id}/destination/{destination_id}/secret/rotate",          "v1.destination.rotate-secret",        "Replace the signing secret; the old one signs along for a while", destination::rotate_secret)
-        .row(Get,    "/app/{app_id}/destination/{destination_id}/headers",                "v1.destination.headers-get",          "Get the headers that a destination adds",      destination::get_headers)
-        .row(Patch,  "/app/{app_id}/destination/{destination_id}/headers",                "v1.destination.headers-patch",        "Change some of the headers that a destination adds", destination::patch_headers)
-        .row(Get,    "/app/{app_id}/destination/{destination_id}/transformation",         "v1.destination.transformation.get",   "Get the transformation of a destination",      destination::get_transformation)
-        .row(Patch,  "/app/{app_id}/destination/{destination_id}/transformation",         "v1.destination.transformation.patch", "Set the transformation of a destination",      destination::patch_transformation)
-        .row(Post,   "/app/{app_id}/destination/{destination_id}/force-retry",            "v1.destination.force-retry",          "Try the batch that waits for a retry now",     destination::force_retry)
-        .row(Post,   "/app/{app_id}/destination/{destination_id}/skip",                   "v1.destination.skip",                 "Skip the next message, or all up to a place",  destination::skip)
-        .row(Get,    "/app/{app_id}/destination/{destination_id}/last-acked-event",       "v1.destination.get-last-acked-event", "Get the last message that was taken",          destination::last_acked_event)
-        .row(Get,    "/app/{app_id}/destination/{destination_id}/next-event",             "v1.destination.next-event",           "Get the first message that was not taken",     destination::next_event)
+        .row(Delete, "/app/{app_id}/destination/{destination_id}",                        "v1.destination.delete",               "Delete a destination",                         sink::named::delete::<DestinationPath>)
+        .row(Get,    "/app/{app_id}/destination/{destination_id}/secret",                 "v1.destination.get-secret",           "Get the key that batches are verified with",   sink::named::get_secret::<DestinationPath>)
+        .row(Post,   "/app/{app_id}/destination/{destination_id}/secret/rotate",          "v1.destination.rotate-secret",        "Replace the signing secret; the old one signs along for a while", sink::named::rotate_secret::<DestinationPath>)
+        .row(Get,    "/app/{app_id}/destination/{destination_id}/headers",                "v1.destination.headers-get",          "Get the headers that a destination adds",      sink::named::get_headers::<DestinationPath>)
+        .row(Patch,  "/app/{app_id}/destination/{destination_id}/headers",                "v1.destination.headers-patch",        "Change some of the headers that a destination adds", sink::named::patch_headers::<DestinationPath>)
+        .row(Get,    "/app/{app_id}/destination/{destination_id}/transformation",         "v1.destination.transformation.get",   "Get the transformation of a destination",      sink::named::get_transformation::<DestinationPath>)
+        .row(Patch,  "/app/{app_id}/destination/{destination_id}/transformation",         "v1.destination.transformation.patch", "Set the transformation of a destination",      sink::named::patch_transformation::<DestinationPath>)
+        .row(Post,   "/app/{app_id}/destination/{destination_id}/force-retry",            "v1.destination.force-retry",          "Try the batch that waits for a retry now",     sink::named::force_retry::<DestinationPath>)
+        .row(Post,   "/app/{app_id}/destination/{destination_id}/skip",                   "v1.destination.skip",                 "Skip the next message, or all up to a place",  sink::named::skip::<DestinationPath>)
+        .row(Get,    "/app/{app_id}/destination/{destination_id}/last-acked-event",       "v1.destination.get-last-acked-event", "Get the last message that was taken",          sink::named::last_acked_event::<DestinationPath>)
+        .row(Get,    "/app/{app_id}/destination/{destination_id}/next-event",             "v1.destination.next-event",           "Get the first message that was not taken",     sink::named::next_event::<DestinationPath>)
         .row(Get,    "/app/{app_id}/destination/{destination_id}/attempt",                "v1.destination.attempt.list",         "List the attempts at a destination, newest first", destination::list_attempts)
         .row(Get,    "/app/{app_id}/destination/{destination_id}/attempt/{attempt_id}",   "v1.destination.attempt.get",          "Get an attempt at a destination",              destination::get_attempt)
 
@@ -224,11 +227,11 @@ fn table(target: Target) -> Table {
         .row(Post,   "/operational-webhook/endpoint",                             "v1.operational-webhook.endpoint.create",        "Create an endpoint of operational webhooks",   endpoint::operational::create)
         .row(Get,    "/operational-webhook/endpoint/{endpoint_id}",               "v1.operational-webhook.endpoint.get",           "Get an endpoint of operational webhooks",      endpoint::operational::get)
         .row(Put,    "/operational-webhook/endpoint/{endpoint_id}",               "v1.operational-webhook.endpoint.upsert",        "Replace an endpoint of operational webhooks, or create it", endpoint::operational::upsert)
-        .row(Delete, "/operational-webhook/endpoint/{endpoint_id}",               "v1.operational-webhook.endpoint.delete",        "Delete an endpoint of operational webhooks",   endpoint::operational::delete)
-        .row(Get,    "/operational-webhook/endpoint/{endpoint_id}/headers",       "v1.operational-webhook.endpoint.get-headers",   "Get the headers that an endpoint of operational webhooks adds", endpoint::operational::get_headers)
-        .row(Put,    "/operational-webhook/endpoint/{endpoint_id}/headers",       "v1.operational-webhook.endpoint.set-headers",   "Replace the headers that an endpoint of operational webhooks adds", endpoint::operational::set_headers)
-        .row(Get,    "/operational-webhook/endpoint/{endpoint_id}/secret",        "v1.operational-webhook.endpoint.get-secret",    "Get the key that receivers of operational webhooks verify with", endpoint::operational::get_secret)
-        .row(Post,   "/operational-webhook/endpoint/{endpoint_id}/secret/rotate", "v1.operational-webhook.endpoint.rotate-secret", "Replace the signing secret; the old one signs along for a while", endpoint::operational::rotate_secret)
+        .row(Delete, "/operational-webhook/endpoint/{endpoint_id}",               "v1.operational-webhook.endpoint.delete",        "Delete an endpoint of operational webhooks",   endpoint::named::delete::<OperationalPath>)
+        .row(Get,    "/operational-webhook/endpoint/{endpoint_id}/headers",       "v1.operational-webhook.endpoint.get-headers",   "Get the headers that an endpoint of operational webhooks adds", endpoint::named::get_headers::<OperationalPath>)
+        .row(Put,    "/operational-webhook/endpoint/{endpoint_id}/headers",       "v1.operational-webhook.endpoint.set-headers",   "Replace the headers that an endpoint of operational webhooks adds", endpoint::named::set_headers::<OperationalPath>)
+        .row(Get,    "/operational-webhook/endpoint/{endpoint_id}/secret",        "v1.operational-webhook.endpoint.get-secret",    "Get the key that receivers of operational webhooks verify with", endpoint::named::get_secret::<OperationalPath>)
+        .row(Post,   "/operational-webhook/endpoint/{endpoint_id}/secret/rotate", "v1.operational-webhook.endpoint.rotate-secret", "Replace the signing secret; the old one signs along for a while", endpoint::named::rotate_secret::<OperationalPath>)
 
         .about("Integration", "A third party that acts for one application, with a key of its own.")
         .row(Get,    "/app/{app_id}/integration",                       "v1.integration.list",       "List the integrations of an application",        integration::list)
@@ -261,11 +264,11 @@ fn table(target: Target) -> Table {
         .row(Post,   "/source/{source_id}/endpoint",                              "v1.ingest.endpoint.create",        "Create an endpoint",                    ingest::endpoint::create)
         .row(Get,    "/source/{source_id}/endpoint/{endpoint_id}",                "v1.ingest.endpoint.get",           "Get an endpoint",                       ingest::endpoint::get)
         .row(Put,    "/source/{source_id}/endpoint/{endpoint_id}",                "v1.ingest.endpoint.upsert",        "Replace an endpoint, or create it",     ingest::endpoint::upsert)
-        .row(Delete, "/source/{source_id}/endpoint/{endpoint_id}",                "v1.ingest.endpoint.delete",        "Delete an endpoint; what waits for it is canceled", ingest::endpoint::delete)
-        .row(Get,    "/source/{source_id}/endpoint/{endpoint_id}/headers",        "v1.ingest.endpoint.get-headers",   "Get the headers that an endpoint adds", ingest::endpoint::get_headers)
-        .row(Put,    "/source/{source_id}/endpoint/{endpoint_id}/headers",        "v1.ingest.endpoint.set-headers",   "Replace the headers that an endpoint adds", ingest::endpoint::set_headers)
-        .row(Get,    "/source/{source_id}/endpoint/{endpoint_id}/secret",         "v1.ingest.endpoint.get-secret",    "Get the key that receivers verify with", ingest::endpoint::get_secret)
-        .row(Post,   "/source/{source_id}/endpoint/{endpoint_id}/secret/rotate",  "v1.ingest.endpoint.rotate-secret", "Replace the signing secret; the old one signs along for a while", ingest::endpoint::rotate_secret)
+        .row(Delete, "/source/{source_id}/endpoint/{endpoint_id}",                "v1.ingest.endpoint.delete",        "Delete an endpoint; what waits for it is canceled", endpoint::named::delete::<ingest::endpoint::EndpointPath>)
+        .row(Get,    "/source/{source_id}/endpoint/{endpoint_id}/headers",        "v1.ingest.endpoint.get-headers",   "Get the headers that an endpoint adds", endpoint::named::get_headers::<ingest::endpoint::EndpointPath>)
+        .row(Put,    "/source/{source_id}/endpoint/{endpoint_id}/headers",        "v1.ingest.endpoint.set-headers",   "Replace the headers that an endpoint adds", endpoint::named::set_headers::<ingest::endpoint::EndpointPath>)
+        .row(Get,    "/source/{source_id}/endpoint/{endpoint_id}/secret",         "v1.ingest.endpoint.get-secret",    "Get the key that receivers verify with", endpoint::named::get_secret::<ingest::endpoint::EndpointPath>)
+        .row(Post,   "/source/{source_id}/endpoint/{endpoint_id}/secret/rotate",  "v1.ingest.endpoint.rotate-secret", "Replace the signing secret; the old one signs along for a while", endpoint::named::rotate_secret::<ingest::endpoint::EndpointPath>)
         .row(Get,    "/source/{source_id}/endpoint/{endpoint_id}/transformation", "v1.ingest.endpoint.transformation.get",   "Get the transformation of an endpoint", ingest::transformation::get)
         .row(Patch,  "/source/{source_id}/endpoint/{endpoint_id}/transformation", "v1.ingest.endpoint.transformation.patch", "Set the transformation of an endpoint", ingest::transformation::patch)
 

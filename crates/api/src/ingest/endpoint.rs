@@ -1,22 +1,17 @@
 //! The endpoints of a source: those of its application, by the same code. Only the way to them differs.
 
-use std::sync::Arc;
-
 use axum::extract::State;
-use hookpost_domain::Endpoint;
-use hookpost_store::ApplicationView;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::SourcePath;
 use crate::auth::{Caller, Right};
-use crate::extract::{Body, Created, CreatedOr, Json, NoContent, OptionalBody, Path, Query};
-use crate::page::Page;
+use crate::extract::{Body, Created, CreatedOr, Json, Path, Query};
+use crate::page::{ListQuery, Page};
 use crate::problem::Problem;
 use crate::state::Api;
-use crate::v1::endpoint::headers::{self, EndpointHeadersIn, EndpointHeadersOut};
-use crate::v1::endpoint::secret::{self, EndpointSecretOut, EndpointSecretRotateIn};
-use crate::v1::endpoint::{self, EndpointIn, EndpointOut, ListQuery};
+use crate::v1::endpoint::named::{EndpointPlace, Found};
+use crate::v1::endpoint::{self, EndpointIn, EndpointOut};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct EndpointPath {
@@ -48,7 +43,7 @@ pub(crate) async fn create(
 }
 
 pub(crate) async fn get(State(api): State<Api>, caller: Caller, Path(path): Path<EndpointPath>) -> Result<Json<EndpointOut>, Problem> {
-    let (_, endpoint) = find(&api, &caller, &path, Right::Read).await?;
+    let (_, endpoint) = path.find(&api, &caller, Right::Read).await?;
     Ok(Json(EndpointOut::new(&api, &endpoint)))
 }
 
@@ -63,60 +58,11 @@ pub(crate) async fn upsert(
     endpoint::update_in(&api, &view, &path.endpoint_id, change).await
 }
 
-pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): Path<EndpointPath>) -> Result<NoContent, Problem> {
-    let (view, endpoint) = find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    endpoint::delete_from(&api, &view, &endpoint).await
-}
-
-pub(crate) async fn get_headers(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<EndpointPath>,
-) -> Result<Json<EndpointHeadersOut>, Problem> {
-    let (_, endpoint) = find(&api, &caller, &path, Right::Read).await?;
-    Ok(Json(EndpointHeadersOut::new(&endpoint)))
-}
-
-pub(crate) async fn set_headers(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<EndpointPath>,
-    Body(input): Body<EndpointHeadersIn>,
-) -> Result<NoContent, Problem> {
-    let headers = input.parse()?;
-    let (view, endpoint) = find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    headers::replace_in(&api, &view, &endpoint, headers).await
-}
-
-pub(crate) async fn get_secret(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<EndpointPath>,
-) -> Result<Json<EndpointSecretOut>, Problem> {
-    let (_, endpoint) = find(&api, &caller, &path, Right::ReadSecret).await?;
-    Ok(Json(EndpointSecretOut::new(&endpoint)))
-}
-
-pub(crate) async fn rotate_secret(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<EndpointPath>,
-    OptionalBody(input): OptionalBody<EndpointSecretRotateIn>,
-) -> Result<NoContent, Problem> {
-    let rotation = input.parse()?;
-    let (view, endpoint) = find(&api, &caller, &path, Right::ManageSecret).await?;
-    secret::rotate_in(&api, &view, &endpoint, rotation).await?;
-    Ok(NoContent)
-}
-
-/// The endpoint that a path names, with the application of its source.
-pub(crate) async fn find(
-    api: &Api,
-    caller: &Caller,
-    path: &EndpointPath,
-    right: Right,
-) -> Result<(Arc<ApplicationView>, Arc<Endpoint>), Problem> {
-    let view = caller.application_of_source(api, &path.source_id, right).await?;
-    let endpoint = endpoint::in_application(api, &view, &path.endpoint_id).ok_or(Problem::NOT_FOUND)?;
-    Ok((view, endpoint))
+/// With the application of its source.
+impl EndpointPlace for EndpointPath {
+    async fn find(&self, api: &Api, caller: &Caller, right: Right) -> Result<Found, Problem> {
+        let view = caller.application_of_source(api, &self.source_id, right).await?;
+        let endpoint = endpoint::in_application(api, &view, &self.endpoint_id).ok_or(Problem::NOT_FOUND)?;
+        Ok((view, endpoint))
+    }
 }

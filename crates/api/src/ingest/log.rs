@@ -12,10 +12,9 @@ use serde::Serialize;
 
 use super::SourcePath;
 use super::receipt::{Withheld, text_or_base64};
-use super::source::ListQuery;
 use crate::auth::{Caller, Right};
 use crate::extract::{Json, Path, Query};
-use crate::page::{self, Page};
+use crate::page::{ListQuery, Page};
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::v1::{Time, window};
@@ -43,8 +42,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<IngestLogOut>>, Problem> {
     let source = caller.source(&api, &path.source_id, Right::Read).await?;
-    let order = query.order.map_or(Order::Descending, Order::from);
-    let Some(page) = page::request::<ReceiptKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)? else {
+    let Some(page) = query.request::<ReceiptKind>(api.store.public_ids(), Order::Descending)? else {
         return Ok(Json(Page::empty()));
     };
     let backwards = window::goes_backwards(&page);

@@ -22,7 +22,7 @@ use super::{SourcePath, kind, token};
 use crate::auth::{Caller, Right};
 use crate::door::PreparedSource;
 use crate::extract::{Body, Created, CreatedOr, Json, NoContent, Path, Query, present};
-use crate::page::{self, Ordering, Page};
+use crate::page::{ListQuery, Page};
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::v1::Time;
@@ -96,16 +96,6 @@ pub(crate) struct IngestSourceOut {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct ListQuery {
-    /// How many items a page has at most.
-    #[schemars(range(min = 1, max = 250))]
-    pub(super) limit: Option<u64>,
-    /// The `iterator` or `prevIterator` of an earlier page.
-    pub(super) iterator: Option<String>,
-    pub(super) order: Option<Ordering>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct UpsertQuery {
     /// Check everything and answer as if it had been done, but do nothing. `updatedAt` is another one where something would change. (Hookpost's own.)
     dry_run: Option<bool>,
@@ -117,8 +107,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<IngestSourceOut>>, Problem> {
     let org = caller.org(Right::Read)?;
-    let order = query.order.map_or(Order::Ascending, Order::from);
-    let Some(page) = page::request::<SourceIdKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)? else {
+    let Some(page) = query.request::<SourceIdKind>(api.store.public_ids(), Order::Ascending)? else {
         return Ok(Json(Page::empty()));
     };
     let listed = api.store.sources(org, page).await?;

@@ -8,11 +8,12 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{EndpointPath, find};
+use super::endpoint::EndpointPath;
 use crate::auth::{Caller, Right};
 use crate::extract::{Body, Json, NoContent, Path, present};
 use crate::problem::Problem;
 use crate::state::Api;
+use crate::v1::endpoint::named::EndpointPlace;
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct IngestEndpointTransformationOut {
@@ -36,7 +37,7 @@ pub(crate) async fn get(
     caller: Caller,
     Path(path): Path<EndpointPath>,
 ) -> Result<Json<IngestEndpointTransformationOut>, Problem> {
-    find(&api, &caller, &path, Right::Read).await?;
+    path.find(&api, &caller, Right::Read).await?;
     Ok(Json(IngestEndpointTransformationOut { code: None, enabled: false, variables: None }))
 }
 
@@ -47,7 +48,7 @@ pub(crate) async fn patch(
     Path(path): Path<EndpointPath>,
     Body(input): Body<IngestEndpointTransformationPatch>,
 ) -> Result<NoContent, Problem> {
-    find(&api, &caller, &path, Right::ManageEndpoint).await?;
+    path.find(&api, &caller, Right::ManageEndpoint).await?;
     let asks_for_one = matches!(input.code, Some(Some(_))) || input.enabled == Some(true) || matches!(input.variables, Some(Some(_)));
     if asks_for_one {
         let detail = "Transformations are not there yet: messages reach the endpoints of a source as they came. Nothing was changed.";

@@ -16,7 +16,7 @@ use crate::auth::api_key::{NewApiKey, new_api_key};
 use crate::auth::last_use::last_use_of;
 use crate::auth::{Caller, Right};
 use crate::extract::{Body, Json, NoContent, OptionalBody, Path, Query, present};
-use crate::page::{self, Ordering, Page};
+use crate::page::{ListQuery, Page};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
 use crate::v1::{self, Time};
@@ -112,16 +112,6 @@ pub(crate) struct ApiTokenCensoredOut {
     app_id: Option<String>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct ListQuery {
-    /// How many items a page has at most.
-    #[schemars(range(min = 1, max = 250))]
-    limit: Option<u64>,
-    /// The `iterator` or `prevIterator` of an earlier page.
-    iterator: Option<String>,
-    order: Option<Ordering>,
-}
-
 pub(crate) async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -129,8 +119,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<ApiTokenCensoredOut>>, Problem> {
     let org = own_environment(&caller, &path.env_id)?;
-    let order = query.order.map_or(Order::Descending, Order::from);
-    let page = page::request::<ApiKeyKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)?;
+    let page = query.request::<ApiKeyKind>(api.store.public_ids(), Order::Descending)?;
     let Some(page) = page else { return Ok(Json(Page::empty())) };
     let listed = api.store.api_keys(Some(org), page).await?;
     // The page was cut before the others are left out, so its ends are those of what the store gave.

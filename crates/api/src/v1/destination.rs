@@ -8,19 +8,15 @@ use serde::Deserialize;
 
 use crate::auth::{Caller, Right};
 use crate::client::Client;
-use crate::extract::{Body, Created, CreatedOr, Json, NoContent, OptionalBody, Path, Query};
-use crate::page::Page;
+use crate::extract::{Body, Created, CreatedOr, Json, Path, Query};
+use crate::page::{ListQuery, Page};
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::v1::application::ApplicationPath;
-use crate::v1::endpoint::headers::EndpointHeadersOut;
-use crate::v1::endpoint::secret::EndpointSecretRotateIn;
-use crate::v1::feed::EventOut;
 use crate::v1::sink::attempt::{self, AttemptsQuery, DestinationAttemptOut};
-use crate::v1::sink::http::{self, EmptyResponse, HttpSinkHeadersPatchIn, SinkSecretOut, SinkTransformIn, SinkTransformationOut};
 use crate::v1::sink::models::{DestinationIn, DestinationOut, DestinationPatch, SinkOut};
-use crate::v1::sink::position::{self, SkipParams, SkipQuery};
-use crate::v1::sink::{self, Holder, ListQuery};
+use crate::v1::sink::named::SinkPath;
+use crate::v1::sink::{self, Holder};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct DestinationPath {
@@ -39,8 +35,10 @@ pub(crate) struct DestinationAttemptPath {
     attempt_id: String,
 }
 
-async fn find(api: &Api, caller: &Caller, path: &DestinationPath, right: Right) -> Result<Sink, Problem> {
-    caller.sink_of_application(api, &path.app_id, &path.destination_id, right).await.map(|(_, sink)| sink)
+impl SinkPath for DestinationPath {
+    async fn find(&self, api: &Api, caller: &Caller, right: Right) -> Result<Sink, Problem> {
+        caller.sink_of_application(api, &self.app_id, &self.destination_id, right).await.map(|(_, sink)| sink)
+    }
 }
 
 pub(crate) async fn list(
@@ -88,7 +86,7 @@ pub(crate) async fn patch(
     Path(path): Path<DestinationPath>,
     Body(DestinationPatch(input)): Body<DestinationPatch>,
 ) -> Result<Json<DestinationOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::ManageEndpoint).await?;
+    let found = path.find(&api, &caller, Right::ManageEndpoint).await?;
     let change = input.parse(&api, &found)?;
     sink::change(&api, client, &found, change).await.map(|sink| Json(DestinationOut(sink)))
 }
@@ -99,108 +97,8 @@ pub(crate) async fn get(
     client: Client,
     Path(path): Path<DestinationPath>,
 ) -> Result<Json<DestinationOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::Read).await?;
+    let found = path.find(&api, &caller, Right::Read).await?;
     SinkOut::load(&api, client, &found).await.map(|sink| Json(DestinationOut(sink)))
-}
-
-pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): Path<DestinationPath>) -> Result<NoContent, Problem> {
-    let found = find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    sink::delete(&api, &found).await?;
-    Ok(NoContent)
-}
-
-pub(crate) async fn get_secret(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<DestinationPath>,
-) -> Result<Json<SinkSecretOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::ReadSecret).await?;
-    http::secret(&found).map(Json)
-}
-
-pub(crate) async fn rotate_secret(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<DestinationPath>,
-    OptionalBody(input): OptionalBody<EndpointSecretRotateIn>,
-) -> Result<Json<SinkSecretOut>, Problem> {
-    let rotation = input.parse()?;
-    let found = find(&api, &caller, &path, Right::ManageSecret).await?;
-    http::rotate(&api, &found, rotation).await.map(Json)
-}
-
-pub(crate) async fn get_headers(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<DestinationPath>,
-) -> Result<Json<EndpointHeadersOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::Read).await?;
-    http::headers(&found).map(Json)
-}
-
-pub(crate) async fn patch_headers(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<DestinationPath>,
-    Body(input): Body<HttpSinkHeadersPatchIn>,
-) -> Result<Json<EndpointHeadersOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    http::patch_headers(&api, &found, input).await.map(Json)
-}
-
-pub(crate) async fn get_transformation(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<DestinationPath>,
-) -> Result<Json<SinkTransformationOut>, Problem> {
-    find(&api, &caller, &path, Right::Read).await?;
-    Ok(Json(http::transformation()))
-}
-
-pub(crate) async fn patch_transformation(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<DestinationPath>,
-    Body(input): Body<SinkTransformIn>,
-) -> Result<Json<EmptyResponse>, Problem> {
-    find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    http::patch_transformation(&input).map(Json)
-}
-
-pub(crate) async fn force_retry(State(api): State<Api>, caller: Caller, Path(path): Path<DestinationPath>) -> Result<NoContent, Problem> {
-    let found = find(&api, &caller, &path, Right::CreateAttempts).await?;
-    position::force_retry(&api, &found).await?;
-    Ok(NoContent)
-}
-
-pub(crate) async fn skip(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<DestinationPath>,
-    Query(query): Query<SkipQuery>,
-    OptionalBody(input): OptionalBody<SkipParams>,
-) -> Result<NoContent, Problem> {
-    let found = find(&api, &caller, &path, Right::CreateAttempts).await?;
-    position::skip(&api, &found, query, input).await?;
-    Ok(NoContent)
-}
-
-pub(crate) async fn last_acked_event(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<DestinationPath>,
-) -> Result<Json<EventOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::Read).await?;
-    position::last_acked(&api, &found).await.map(Json)
-}
-
-pub(crate) async fn next_event(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<DestinationPath>,
-) -> Result<Json<EventOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::Read).await?;
-    position::next_event(&api, &found).await.map(Json)
 }
 
 pub(crate) async fn list_attempts(
@@ -209,7 +107,7 @@ pub(crate) async fn list_attempts(
     Path(path): Path<DestinationPath>,
     Query(query): Query<AttemptsQuery>,
 ) -> Result<Json<Page<DestinationAttemptOut>>, Problem> {
-    let found = find(&api, &caller, &path, Right::Read).await?;
+    let found = path.find(&api, &caller, Right::Read).await?;
     attempt::list(&api, &found, query).await.map(Json)
 }
 
@@ -218,6 +116,6 @@ pub(crate) async fn get_attempt(
     caller: Caller,
     Path(DestinationAttemptPath { app_id, destination_id, attempt_id }): Path<DestinationAttemptPath>,
 ) -> Result<Json<DestinationAttemptOut>, Problem> {
-    let found = find(&api, &caller, &DestinationPath { app_id, destination_id }, Right::Read).await?;
+    let found = DestinationPath { app_id, destination_id }.find(&api, &caller, Right::Read).await?;
     attempt::get(&api, &found, &attempt_id).await.map(Json)
 }

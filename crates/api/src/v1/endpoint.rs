@@ -6,6 +6,7 @@
 pub(crate) mod example;
 pub(crate) mod fields;
 pub(crate) mod headers;
+pub(crate) mod named;
 pub(crate) mod operational;
 pub(crate) mod replay;
 pub(crate) mod secret;
@@ -31,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::{Caller, Right};
 use crate::extract::{Body, Created, CreatedOr, Json, NoContent, Path, Query, present};
-use crate::page::{self, Ordering, Page};
+use crate::page::{ListQuery, Page};
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::tenant;
@@ -177,16 +178,6 @@ pub(crate) enum DisabledBy {
     Failures,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct ListQuery {
-    /// How many items a page has at most.
-    #[schemars(range(min = 1, max = 250))]
-    limit: Option<u64>,
-    /// The `iterator` or `prevIterator` of an earlier page.
-    iterator: Option<String>,
-    order: Option<Ordering>,
-}
-
 pub(crate) async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -246,9 +237,7 @@ pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): P
 
 /// A page of the endpoints of an application, which may be that of a source.
 pub(crate) fn list_of(api: &Api, view: &ApplicationView, query: &ListQuery) -> Result<Page<EndpointOut>, Problem> {
-    let order = query.order.map_or(Order::Descending, Order::from);
-    let page: Option<PageRequest<_>> =
-        page::request::<EndpointKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)?;
+    let page: Option<PageRequest<_>> = query.request::<EndpointKind>(api.store.public_ids(), Order::Descending)?;
     let Some(page) = page else { return Ok(Page::empty()) };
     let listed = page.cut(view.endpoints.iter().map(|endpoint| (endpoint.id, endpoint)));
     let items = listed.items.into_iter().map(|endpoint| (api.public(endpoint.id), EndpointOut::new(api, endpoint)));

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::api_key::{NewApiKey, new_api_key};
 use crate::auth::{Caller, Right};
 use crate::extract::{Body, Created, Json, NoContent, Path, Query};
-use crate::page::{self, Ordering, Page};
+use crate::page::{self, ListQuery, Page};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
 use crate::v1::Time;
@@ -69,16 +69,6 @@ pub(crate) struct IntegrationKeyOut {
     key: String,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct ListQuery {
-    /// How many items a page has at most.
-    #[schemars(range(min = 1, max = 250))]
-    limit: Option<u64>,
-    /// The `iterator` or `prevIterator` of an earlier page.
-    iterator: Option<String>,
-    order: Option<Ordering>,
-}
-
 pub(crate) async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -86,8 +76,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<IntegrationOut>>, Problem> {
     let application = &caller.application(&api, &path.app_id, Right::Read).await?.application;
-    let order = query.order.map_or(Order::Descending, Order::from);
-    let page = page::request::<IntegrationKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)?;
+    let page = query.request::<IntegrationKind>(api.store.public_ids(), Order::Descending)?;
     let Some(page) = page.map(page::of_rows) else { return Ok(Json(Page::empty())) };
     let listed = api.store.list::<Integration>(&application.org, application.id.row(), page).await?;
     let items = listed.items.iter().map(|integration| (api.public(integration.id), IntegrationOut::new(&api, integration)));

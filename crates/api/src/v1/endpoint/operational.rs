@@ -6,17 +6,16 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use hookpost_domain::application::Metadata;
-use hookpost_domain::{Application, Endpoint, Invalid, OrgId, Uid};
+use hookpost_domain::{Application, Invalid, OrgId, Uid};
 use hookpost_store::{ApplicationView, Reference, WriteError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::headers::{self, EndpointHeadersIn, EndpointHeadersOut};
-use super::secret::{self, EndpointSecretOut, EndpointSecretRotateIn};
-use super::{EndpointIn, EndpointOut, ListQuery, create_in, delete_from, in_application, list_of, update_in};
+use super::named::{EndpointPlace, Found};
+use super::{EndpointIn, EndpointOut, create_in, in_application, list_of, update_in};
 use crate::auth::{Caller, Right};
-use crate::extract::{Body, Created, CreatedOr, Json, NoContent, OptionalBody, Path, Query};
-use crate::page::Page;
+use crate::extract::{Body, Created, CreatedOr, Json, Path, Query};
+use crate::page::{ListQuery, Page};
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::v1::Time;
@@ -128,7 +127,7 @@ pub(crate) async fn get(
     caller: Caller,
     Path(path): Path<OperationalPath>,
 ) -> Result<Json<OperationalWebhookEndpointOut>, Problem> {
-    let (_, endpoint) = find(&api, &caller, &path, Right::Read).await?;
+    let (_, endpoint) = path.find(&api, &caller, Right::Read).await?;
     Ok(Json(EndpointOut::new(&api, &endpoint).into()))
 }
 
@@ -146,56 +145,12 @@ pub(crate) async fn upsert(
     Ok(Json(out.into()))
 }
 
-pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): Path<OperationalPath>) -> Result<NoContent, Problem> {
-    let (view, endpoint) = find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    delete_from(&api, &view, &endpoint).await
-}
-
-pub(crate) async fn get_headers(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<OperationalPath>,
-) -> Result<Json<EndpointHeadersOut>, Problem> {
-    let (_, endpoint) = find(&api, &caller, &path, Right::Read).await?;
-    Ok(Json(EndpointHeadersOut::new(&endpoint)))
-}
-
-pub(crate) async fn set_headers(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<OperationalPath>,
-    Body(input): Body<EndpointHeadersIn>,
-) -> Result<NoContent, Problem> {
-    let headers = input.parse()?;
-    let (view, endpoint) = find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    headers::replace_in(&api, &view, &endpoint, headers).await
-}
-
-pub(crate) async fn get_secret(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<OperationalPath>,
-) -> Result<Json<EndpointSecretOut>, Problem> {
-    let (_, endpoint) = find(&api, &caller, &path, Right::ReadSecret).await?;
-    Ok(Json(EndpointSecretOut::new(&endpoint)))
-}
-
-pub(crate) async fn rotate_secret(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<OperationalPath>,
-    OptionalBody(input): OptionalBody<EndpointSecretRotateIn>,
-) -> Result<NoContent, Problem> {
-    let rotation = input.parse()?;
-    let (view, endpoint) = find(&api, &caller, &path, Right::ManageSecret).await?;
-    secret::rotate_in(&api, &view, &endpoint, rotation).await?;
-    Ok(NoContent)
-}
-
-async fn find(api: &Api, caller: &Caller, path: &OperationalPath, right: Right) -> Result<(Arc<ApplicationView>, Arc<Endpoint>), Problem> {
-    let view = known(api, caller.org(right)?).await?.ok_or(Problem::NOT_FOUND)?;
-    let endpoint = in_application(api, &view, &path.endpoint_id).ok_or(Problem::NOT_FOUND)?;
-    Ok((view, endpoint))
+impl EndpointPlace for OperationalPath {
+    async fn find(&self, api: &Api, caller: &Caller, right: Right) -> Result<Found, Problem> {
+        let view = known(api, caller.org(right)?).await?.ok_or(Problem::NOT_FOUND)?;
+        let endpoint = in_application(api, &view, &self.endpoint_id).ok_or(Problem::NOT_FOUND)?;
+        Ok((view, endpoint))
+    }
 }
 
 /// The application that the operational webhooks of a tenant go to, if there is one already.

@@ -5,6 +5,7 @@ pub(crate) mod attempt;
 mod fields;
 pub(crate) mod http;
 pub(crate) mod models;
+pub(crate) mod named;
 pub(crate) mod position;
 
 #[cfg(test)]
@@ -14,12 +15,10 @@ use hookpost_domain::id::SinkKind;
 use hookpost_domain::sink::{SinkOwner, SinkTarget};
 use hookpost_domain::{ApplicationId, MessageId, OrgId, Sink, SinkId, Stream};
 use hookpost_store::{ApplicationView, Listed, Named, Order, PageRequest};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use crate::client::Client;
 use crate::extract::CreatedOr;
-use crate::page::{self, Ordering, Page};
+use crate::page::{self, ListQuery, Page};
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -45,19 +44,8 @@ impl Holder {
     }
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct ListQuery {
-    /// How many items a page has at most.
-    #[schemars(range(min = 1, max = 250))]
-    limit: Option<u64>,
-    /// The `iterator` or `prevIterator` of an earlier page.
-    iterator: Option<String>,
-    order: Option<Ordering>,
-}
-
 pub(crate) async fn list(api: &Api, client: Client, holder: &Holder, query: ListQuery) -> Result<Page<SinkOut>, Problem> {
-    let order = query.order.map_or(Order::Ascending, Order::from);
-    let page = page::request::<SinkKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)?;
+    let page = query.request::<SinkKind>(api.store.public_ids(), Order::Ascending)?;
     let Some(page) = page else { return Ok(Page::empty()) };
     let listed: Listed<Sink> = api.store.list(&holder.org, holder.owner.row(), page::by_row(page)).await?;
     let mut items = Vec::with_capacity(listed.items.len());

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::{Caller, Right};
 use crate::extract::{Body, Created, CreatedOr, Json, NoContent, Path, Query, present};
-use crate::page::{self, Page};
+use crate::page::{self, ListQuery, Page};
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
 use crate::v1::sink::{self as sinks, Holder};
@@ -72,14 +72,9 @@ pub(crate) struct StreamOut {
     updated_at: Time,
 }
 
-pub(crate) async fn list(
-    State(api): State<Api>,
-    caller: Caller,
-    Query(query): Query<StreamsQuery>,
-) -> Result<Json<Page<StreamOut>>, Problem> {
+pub(crate) async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<ListQuery>) -> Result<Json<Page<StreamOut>>, Problem> {
     let org = caller.org(Right::Read)?;
-    let order = query.order.map_or(Order::Ascending, Order::from);
-    let page = page::request::<StreamKind>(api.store.public_ids(), query.limit, query.iterator.as_deref(), order)?;
+    let page = query.request::<StreamKind>(api.store.public_ids(), Order::Ascending)?;
     let Some(page) = page else { return Ok(Json(Page::empty())) };
     let listed: Listed<Stream> = api.store.list(org, RowId::MIN, page::by_row(page)).await?;
     let items = listed.items.iter().map(|stream| (api.public(stream.id), StreamOut::new(&api, stream)));
@@ -140,16 +135,6 @@ pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): P
     forget_log(&api, &stream).await?;
     sinks::forget(&api, gone).await?;
     Ok(NoContent)
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct StreamsQuery {
-    /// How many items a page has at most.
-    #[schemars(range(min = 1, max = 250))]
-    limit: Option<u64>,
-    /// The `iterator` or `prevIterator` of an earlier page.
-    iterator: Option<String>,
-    order: Option<page::Ordering>,
 }
 
 /// [`StreamIn`] that keeps every rule.

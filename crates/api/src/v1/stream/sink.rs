@@ -8,21 +8,17 @@ use serde::Deserialize;
 use super::StreamPath;
 use crate::auth::{Caller, Right};
 use crate::client::Client;
-use crate::extract::{Body, Created, CreatedOr, Json, NoContent, OptionalBody, Path, Query};
-use crate::page::Page;
+use crate::extract::{Body, Created, CreatedOr, Json, Path, Query};
+use crate::page::{ListQuery, Page};
 use crate::problem::Problem;
 use crate::state::Api;
-use crate::v1::endpoint::headers::EndpointHeadersOut;
-use crate::v1::endpoint::secret::EndpointSecretRotateIn;
-use crate::v1::feed::EventOut;
 use crate::v1::sink::attempt::{self, AttemptsQuery, SinkAttemptOut};
-use crate::v1::sink::http::{self, EmptyResponse, HttpSinkHeadersPatchIn, SinkSecretOut, SinkTransformIn, SinkTransformationOut};
 use crate::v1::sink::models::{SinkOut, StreamSinkIn, StreamSinkOut, StreamSinkPatch};
-use crate::v1::sink::position::{self, SkipParams, SkipQuery};
-use crate::v1::sink::{self, Holder, ListQuery};
+use crate::v1::sink::named::SinkPath;
+use crate::v1::sink::{self, Holder};
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct SinkPath {
+pub(crate) struct StreamSinkPath {
     /// The id or uid of the stream.
     stream_id: String,
     /// The id or uid of the sink.
@@ -38,8 +34,10 @@ pub(crate) struct SinkAttemptPath {
     attempt_id: String,
 }
 
-async fn find(api: &Api, caller: &Caller, path: &SinkPath, right: Right) -> Result<Sink, Problem> {
-    caller.sink_of_stream(api, &path.stream_id, &path.sink_id, right).await.map(|(_, sink)| sink)
+impl SinkPath for StreamSinkPath {
+    async fn find(&self, api: &Api, caller: &Caller, right: Right) -> Result<Sink, Problem> {
+        caller.sink_of_stream(api, &self.stream_id, &self.sink_id, right).await.map(|(_, sink)| sink)
+    }
 }
 
 pub(crate) async fn list(
@@ -71,7 +69,7 @@ pub(crate) async fn upsert(
     State(api): State<Api>,
     caller: Caller,
     client: Client,
-    Path(path): Path<SinkPath>,
+    Path(path): Path<StreamSinkPath>,
     Body(StreamSinkIn(input)): Body<StreamSinkIn>,
 ) -> Result<CreatedOr<StreamSinkOut>, Problem> {
     let stream = caller.stream(&api, &path.stream_id, Right::ManageEndpoint).await?;
@@ -84,10 +82,10 @@ pub(crate) async fn patch(
     State(api): State<Api>,
     caller: Caller,
     client: Client,
-    Path(path): Path<SinkPath>,
+    Path(path): Path<StreamSinkPath>,
     Body(StreamSinkPatch(input)): Body<StreamSinkPatch>,
 ) -> Result<Json<StreamSinkOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::ManageEndpoint).await?;
+    let found = path.find(&api, &caller, Right::ManageEndpoint).await?;
     let change = input.parse(&api, &found)?;
     sink::change(&api, client, &found, change).await.map(|sink| Json(StreamSinkOut(sink)))
 }
@@ -96,111 +94,19 @@ pub(crate) async fn get(
     State(api): State<Api>,
     caller: Caller,
     client: Client,
-    Path(path): Path<SinkPath>,
+    Path(path): Path<StreamSinkPath>,
 ) -> Result<Json<StreamSinkOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::Read).await?;
+    let found = path.find(&api, &caller, Right::Read).await?;
     SinkOut::load(&api, client, &found).await.map(|sink| Json(StreamSinkOut(sink)))
-}
-
-pub(crate) async fn delete(State(api): State<Api>, caller: Caller, Path(path): Path<SinkPath>) -> Result<NoContent, Problem> {
-    let found = find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    sink::delete(&api, &found).await?;
-    Ok(NoContent)
-}
-
-pub(crate) async fn get_secret(State(api): State<Api>, caller: Caller, Path(path): Path<SinkPath>) -> Result<Json<SinkSecretOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::ReadSecret).await?;
-    http::secret(&found).map(Json)
-}
-
-pub(crate) async fn rotate_secret(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<SinkPath>,
-    OptionalBody(input): OptionalBody<EndpointSecretRotateIn>,
-) -> Result<Json<SinkSecretOut>, Problem> {
-    let rotation = input.parse()?;
-    let found = find(&api, &caller, &path, Right::ManageSecret).await?;
-    http::rotate(&api, &found, rotation).await.map(Json)
-}
-
-pub(crate) async fn get_headers(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<SinkPath>,
-) -> Result<Json<EndpointHeadersOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::Read).await?;
-    http::headers(&found).map(Json)
-}
-
-pub(crate) async fn patch_headers(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<SinkPath>,
-    Body(input): Body<HttpSinkHeadersPatchIn>,
-) -> Result<Json<EndpointHeadersOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    http::patch_headers(&api, &found, input).await.map(Json)
-}
-
-pub(crate) async fn get_transformation(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<SinkPath>,
-) -> Result<Json<SinkTransformationOut>, Problem> {
-    find(&api, &caller, &path, Right::Read).await?;
-    Ok(Json(http::transformation()))
-}
-
-pub(crate) async fn patch_transformation(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<SinkPath>,
-    Body(input): Body<SinkTransformIn>,
-) -> Result<Json<EmptyResponse>, Problem> {
-    find(&api, &caller, &path, Right::ManageEndpoint).await?;
-    http::patch_transformation(&input).map(Json)
-}
-
-pub(crate) async fn force_retry(State(api): State<Api>, caller: Caller, Path(path): Path<SinkPath>) -> Result<NoContent, Problem> {
-    let found = find(&api, &caller, &path, Right::CreateAttempts).await?;
-    position::force_retry(&api, &found).await?;
-    Ok(NoContent)
-}
-
-pub(crate) async fn skip(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<SinkPath>,
-    Query(query): Query<SkipQuery>,
-    OptionalBody(input): OptionalBody<SkipParams>,
-) -> Result<NoContent, Problem> {
-    let found = find(&api, &caller, &path, Right::CreateAttempts).await?;
-    position::skip(&api, &found, query, input).await?;
-    Ok(NoContent)
-}
-
-pub(crate) async fn last_acked_event(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<SinkPath>,
-) -> Result<Json<EventOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::Read).await?;
-    position::last_acked(&api, &found).await.map(Json)
-}
-
-pub(crate) async fn next_event(State(api): State<Api>, caller: Caller, Path(path): Path<SinkPath>) -> Result<Json<EventOut>, Problem> {
-    let found = find(&api, &caller, &path, Right::Read).await?;
-    position::next_event(&api, &found).await.map(Json)
 }
 
 pub(crate) async fn list_attempts(
     State(api): State<Api>,
     caller: Caller,
-    Path(path): Path<SinkPath>,
+    Path(path): Path<StreamSinkPath>,
     Query(query): Query<AttemptsQuery>,
 ) -> Result<Json<Page<SinkAttemptOut>>, Problem> {
-    let found = find(&api, &caller, &path, Right::Read).await?;
+    let found = path.find(&api, &caller, Right::Read).await?;
     attempt::list(&api, &found, query).await.map(Json)
 }
 
@@ -209,6 +115,6 @@ pub(crate) async fn get_attempt(
     caller: Caller,
     Path(SinkAttemptPath { stream_id, sink_id, attempt_id }): Path<SinkAttemptPath>,
 ) -> Result<Json<SinkAttemptOut>, Problem> {
-    let found = find(&api, &caller, &SinkPath { stream_id, sink_id }, Right::Read).await?;
+    let found = StreamSinkPath { stream_id, sink_id }.find(&api, &caller, Right::Read).await?;
     attempt::get(&api, &found, &attempt_id).await.map(Json)
 }
