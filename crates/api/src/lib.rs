@@ -23,6 +23,7 @@ mod query;
 mod routes;
 mod schema;
 mod state;
+mod table;
 mod tenant;
 mod v1;
 

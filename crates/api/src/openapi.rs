@@ -1,16 +1,17 @@
 //! The description of the API, made from the route table and the types of its handlers.
 
-use aide::generate::in_context;
+use aide::generate::{GenContext, in_context};
 use aide::openapi::{
-    Components, Info, MediaType, OpenApi, Operation, Parameter, ParameterData, ParameterSchemaOrContent, PathItem, ReferenceOr, Response,
-    SchemaObject, SecurityScheme, StatusCode, Tag,
+    Components, Info, MediaType, OpenApi, Operation, Parameter, ParameterData, ParameterSchemaOrContent, PathItem, Paths, ReferenceOr,
+    Response, SchemaObject, SecurityScheme, StatusCode, Tag,
 };
-use aide::transform::TransformOperation;
+use aide::{OperationInput, OperationOutput};
 use schemars::JsonSchema;
 
 use crate::idempotency;
 use crate::problem::{ErrorOut, ValidationErrorOut};
 use crate::routes;
+use crate::table::{Described, Method, Table};
 
 const SCHEME: &str = "HTTPBearer";
 
@@ -44,17 +45,73 @@ pub(crate) fn to_json(document: &OpenApi) -> String {
     serde_json::to_string_pretty(document).unwrap_or_default()
 }
 
-pub(crate) fn describe(id: &str, summary: &str, tag: &str) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
-    move |operation| operation.id(id).summary(summary).tag(tag)
+/// What the types of a handler say of its operation.
+pub(crate) type OfTypes = fn(&mut GenContext, &mut Operation);
+
+/// Compiled for every row of the table, so it does no more than it must.
+pub(crate) fn of_types<I: OperationInput, O: OperationOutput>(context: &mut GenContext, operation: &mut Operation) {
+    I::operation_input(context, operation);
+    let responses = O::inferred_responses(context, operation);
+    add_responses(operation, responses);
 }
 
-/// Forgets what another description left behind in this thread. Comes before the first row.
-pub(crate) fn begin() {
+fn add_responses(operation: &mut Operation, responses: Vec<(Option<u16>, Response)>) {
+    let all = operation.responses.get_or_insert_default();
+    for (status, response) in responses {
+        let response = ReferenceOr::Item(response);
+        match status {
+            Some(status) => _ = all.responses.entry(StatusCode::Code(status)).or_insert(response),
+            None => _ = all.default.get_or_insert(response),
+        }
+    }
+}
+
+/// The description of a table.
+pub(crate) fn describe(table: &Table) -> OpenApi {
+    // What another description left behind in this thread is forgotten.
     aide::generate::extract_schemas(true);
+    let mut document = frame(table.tags());
+    let mut paths = Paths::default();
+    for described in table.described() {
+        let path = paths.paths.entry(described.path.clone()).or_insert_with(|| ReferenceOr::Item(PathItem::default()));
+        if let ReferenceOr::Item(path) = path {
+            *slot(path, described.method) = Some(operation(described));
+        }
+    }
+    document.paths = Some(paths);
+    let schemas = in_context(|context| context.schema.take_definitions(true));
+    let components = document.components.get_or_insert_default();
+    components.schemas.extend(schemas.into_iter().filter_map(|(name, schema)| {
+        let json_schema = schema.try_into().ok()?;
+        Some((name, SchemaObject { json_schema, example: None, external_docs: None }))
+    }));
+    complete(&mut document);
+    document
+}
+
+fn operation(described: &Described) -> Operation {
+    let mut operation = Operation {
+        operation_id: Some(described.id.to_owned()),
+        summary: Some(described.summary.to_owned()),
+        tags: vec![described.tag.to_owned()],
+        ..Operation::default()
+    };
+    in_context(|context| (described.of_types)(context, &mut operation));
+    operation
+}
+
+fn slot(path: &mut PathItem, method: Method) -> &mut Option<Operation> {
+    match method {
+        Method::Get => &mut path.get,
+        Method::Post => &mut path.post,
+        Method::Put => &mut path.put,
+        Method::Patch => &mut path.patch,
+        Method::Delete => &mut path.delete,
+    }
 }
 
 /// Everything but the paths.
-pub(crate) fn frame(tags: &[(&'static str, &'static str)]) -> OpenApi {
+fn frame(tags: &[(&'static str, &'static str)]) -> OpenApi {
     let scheme = SecurityScheme::Http {
         scheme: "bearer".to_owned(),
         bearer_format: None,
@@ -90,7 +147,7 @@ pub(crate) fn frame(tags: &[(&'static str, &'static str)]) -> OpenApi {
 }
 
 /// Adds to every operation what all of them have.
-pub(crate) fn complete(document: &mut OpenApi) {
+fn complete(document: &mut OpenApi) {
     let Some(paths) = &mut document.paths else { return };
     for path in paths.paths.values_mut() {
         let ReferenceOr::Item(path) = path else { continue };

@@ -2,14 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use aide::axum::ApiRouter;
-use aide::axum::routing::{delete_with, get_with, patch_with, post_with, put_with};
 use aide::openapi::OpenApi;
-use aide::{OperationInput, OperationOutput, operation::OperationHandler};
 use axum::Router;
-use axum::handler::Handler;
 use axum::response::Redirect;
-use axum::routing::{MethodFilter, get, on};
+use axum::routing::get;
 use bytes::Bytes;
 use http::StatusCode;
 use prometheus_client::registry::Registry;
@@ -19,6 +15,8 @@ use crate::extract::json_response;
 use crate::ingest;
 use crate::problem::Problem;
 use crate::state::Api;
+use crate::table::Method::{Delete, Get, Patch, Post, Put};
+use crate::table::Table;
 use crate::v1::destination::DestinationPath;
 use crate::v1::endpoint::operational::OperationalPath;
 use crate::v1::stream::sink::StreamSinkPath;
@@ -28,11 +26,10 @@ use crate::v1::{
 };
 use crate::{docs_page, metrics, openapi};
 
-use Method::{Delete, Get, Patch, Post, Put};
-
 #[rustfmt::skip] // One line per operation reads best.
-fn table(target: Target) -> Table {
-    Table::new(target).below("/api/v1")
+fn table() -> Table {
+    let mut table = Table::default();
+    table.below("/api/v1")
         .about("Application", "One customer of yours, or one internal system: owns endpoints and messages.")
         .row(Get,    "/app",          "v1.application.list",   "List the applications",                         application::list)
         .row(Post,   "/app",          "v1.application.create", "Create an application",                         application::create)
@@ -280,17 +277,18 @@ fn table(target: Target) -> Table {
         .row(Post,   "/source/{source_id}/receipt/{receipt_id}/replay", "hookpost.receipt.replay",     "Let a request in again that was turned away",        ingest::replay::one)
 
         .about("Provider", "Whose webhooks a source can verify.")
-        .row(Get,    "/provider", "hookpost.provider.list", "List the providers, by name", ingest::provider::list)
+        .row(Get,    "/provider", "hookpost.provider.list", "List the providers, by name", ingest::provider::list);
+    table
 }
 
 /// The routes with all that is around them, ready to be called.
 pub(crate) fn handlers(api: Api, registry: Arc<Registry>) -> Router {
-    let Target::Serve(router) = table(Target::Serve(Router::new())).target else { return Router::new() };
     let metrics_api = api.clone();
     // Made when first asked for: most servers are never asked.
     let description = Arc::new(OnceLock::<Bytes>::new());
     let page = Arc::new(OnceLock::<Bytes>::new());
-    router
+    table()
+        .into_router()
         .route("/", get(|| async { Redirect::temporary("/docs") }))
         .route("/docs", get(move || async move { docs_page::answer(page.get_or_init(|| docs_page::render(&document()).into()).clone()) }))
         .route(
@@ -308,125 +306,10 @@ pub(crate) fn handlers(api: Api, registry: Arc<Registry>) -> Router {
 
 /// The names of the table.
 pub(crate) fn operations() -> Operations {
-    match table(Target::Name(Operations::default())).target {
-        Target::Name(operations) => operations,
-        Target::Serve(_) | Target::Describe(_) => Operations::default(),
-    }
+    table().operations()
 }
 
 /// The description of the table.
 pub(crate) fn document() -> OpenApi {
-    openapi::begin();
-    let table = table(Target::Describe(ApiRouter::new()));
-    let mut document = openapi::frame(&table.tags);
-    if let Target::Describe(router) = table.target {
-        let _routes = router.finish_api(&mut document);
-    }
-    openapi::complete(&mut document);
-    document
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Method {
-    Get,
-    Post,
-    Put,
-    Patch,
-    Delete,
-}
-
-impl Method {
-    fn name(self) -> http::Method {
-        match self {
-            Get => http::Method::GET,
-            Post => http::Method::POST,
-            Put => http::Method::PUT,
-            Patch => http::Method::PATCH,
-            Delete => http::Method::DELETE,
-        }
-    }
-
-    fn filter(self) -> MethodFilter {
-        match self {
-            Get => MethodFilter::GET,
-            Post => MethodFilter::POST,
-            Put => MethodFilter::PUT,
-            Patch => MethodFilter::PATCH,
-            Delete => MethodFilter::DELETE,
-        }
-    }
-}
-
-/// What the rows are made into. Apart from each other, so that a server does not start with describing itself.
-enum Target {
-    Serve(Router<Api>),
-    Describe(ApiRouter<Api>),
-    Name(Operations),
-}
-
-/// Makes rows into routes, or into their description.
-struct Table {
-    prefix: &'static str,
-    tags: Vec<(&'static str, &'static str)>,
-    target: Target,
-}
-
-impl Table {
-    fn new(target: Target) -> Self {
-        Self { prefix: "", tags: Vec::new(), target }
-    }
-
-    /// The rows that follow are below this path.
-    fn below(mut self, prefix: &'static str) -> Self {
-        self.prefix = prefix;
-        self
-    }
-
-    /// Begins a group of operations.
-    fn about(mut self, tag: &'static str, description: &'static str) -> Self {
-        self.tags.push((tag, description));
-        self
-    }
-
-    fn row<H, I, O, T>(mut self, method: Method, path: &'static str, id: &'static str, summary: &'static str, handler: H) -> Self
-    where
-        H: Handler<T, Api> + OperationHandler<I, O>,
-        I: OperationInput,
-        O: OperationOutput,
-        T: 'static,
-    {
-        let path = format!("{}{path}", self.prefix);
-        let tag = self.tags.last().map_or("", |(tag, _)| tag);
-        self.target = match self.target {
-            Target::Serve(router) => Target::Serve(router.route(&path, on(method.filter(), handler))),
-            Target::Describe(router) => {
-                let describe = openapi::describe(id, summary, tag);
-                let route = match method {
-                    Get => get_with(handler, describe),
-                    Post => post_with(handler, describe),
-                    Put => put_with(handler, describe),
-                    Patch => patch_with(handler, describe),
-                    Delete => delete_with(handler, describe),
-                };
-                Target::Describe(router.api_route(&path, route))
-            }
-            Target::Name(mut operations) => {
-                operations.add(method.name(), path, id);
-                Target::Name(operations)
-            }
-        };
-        self
-    }
-
-    /// A path that older clients use; served, but not described.
-    fn alias<H, T>(mut self, method: Method, path: &'static str, handler: H) -> Self
-    where
-        H: Handler<T, Api>,
-        T: 'static,
-    {
-        if let Target::Serve(router) = self.target {
-            self.target = Target::Serve(router.route(&format!("{}{path}", self.prefix), on(method.filter(), handler)));
-        }
-        self
-    }
+    openapi::describe(&table())
 }
