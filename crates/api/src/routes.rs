@@ -47,8 +47,8 @@ fn table() -> Table {
         .row(Put,    "/event-type/{event_type_name}", "v1.event-type.upsert", "Replace an event type, or create it",               event_type::update)
         .row(Patch,  "/event-type/{event_type_name}", "v1.event-type.patch",  "Change some fields of an event type",               event_type::patch)
         .row(Delete, "/event-type/{event_type_name}", "v1.event-type.delete", "Archive an event type, or delete it",               event_type::delete)
-        .row(Get,    "/event-type/{event_type_name}/retry-schedule", "v1.event-type.get-retry-schedule", "Get what messages of an event type are retried by", event_type::get_retry_schedule)
-        .row(Put,    "/event-type/{event_type_name}/retry-schedule", "v1.event-type.set-retry-schedule", "Set what messages of an event type are retried by", event_type::set_retry_schedule)
+        .row(Get,    "/event-type/{event_type_name}/retry-schedule", "v1.event-type.get-retry-schedule", "Get what messages of an event type are retried by", event_type::retry_schedule::get)
+        .row(Put,    "/event-type/{event_type_name}/retry-schedule", "v1.event-type.set-retry-schedule", "Set what messages of an event type are retried by", event_type::retry_schedule::set)
 
         .about("Endpoint", "A subscriber: where and how the messages of an application are delivered.")
         .row(Get,    "/app/{app_id}/endpoint",                              "v1.endpoint.list",           "List the endpoints of an application",                endpoint::list)

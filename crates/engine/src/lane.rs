@@ -9,6 +9,8 @@
 
 mod claims;
 mod concurrency;
+mod ended;
+mod gate;
 mod order;
 mod pace;
 mod place;
@@ -17,11 +19,13 @@ mod queue;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookpost_domain::health::{Circuit, Health, HealthEvents, HealthPolicy, Permit};
-use hookpost_domain::{DeliveryState, EndpointId, MessageId, Reason, Timestamp, Trigger};
+use hookpost_domain::health::{Circuit, Health, Permit};
+use hookpost_domain::{EndpointId, Timestamp};
 use hookpost_store::queue::{ClaimRequest, Claimed, LeasedDelivery};
 
 use self::claims::{Appetite, Claims};
+pub(crate) use self::ended::{Ended, EndedResult};
+use self::gate::Gate;
 use self::order::Order;
 use self::pace::Pace;
 use self::place::Place;
@@ -36,13 +40,8 @@ use crate::target::Target;
 const PAUSE_HELD_IN_MEMORY: Duration = Duration::from_secs(10);
 /// Deliveries that go by hand in spite of a pause.
 const BY_HAND_MAX: u8 = 8;
-/// After a delivery that could not be attempted (a panic), so that it is not tried again and again without a rest.
-const ABANDONED_PAUSE: Duration = Duration::from_secs(1);
 /// A lane that was found idle so often is forgotten.
 const IDLE_ROUNDS_MAX: u8 = 12;
-/// An endpoint that has been failing for this long will be known as failing after a restart.
-const FAILURE_STORED_AFTER: Duration = Duration::from_secs(60);
-
 /// What the shell shall do now.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -63,40 +62,6 @@ pub(crate) enum Next {
     LookUp,
     /// End; the worker is no longer counted.
     Stop,
-}
-
-/// What the lane wants to know of an attempt that has ended.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ended {
-    pub(crate) message: MessageId,
-    pub(crate) started_at: Timestamp,
-    pub(crate) trigger: Trigger,
-    pub(crate) state: DeliveryState,
-    pub(crate) result: EndedResult,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum EndedResult {
-    Success,
-    Failure {
-        timed_out: bool,
-        slow_down: bool,
-        retry_after: Option<Duration>,
-        jitter: f64,
-    },
-    /// It was not tried at all.
-    NotTried,
-}
-
-/// What follows from it for the endpoint.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Consequences {
-    pub(crate) events: HealthEvents,
-    /// To be stored with the outcome.
-    pub(crate) health: Option<Health>,
-    pub(crate) failing_since: Option<Timestamp>,
-    /// [`Lane::recorded`] must be called also if nothing is due again.
-    pub(crate) report_record: bool,
 }
 
 #[derive(Debug)]
@@ -134,13 +99,6 @@ pub(crate) struct Lane {
     /// How many times in a row it was found idle.
     idle_rounds: u8,
     shared: Arc<Shared>,
-}
-
-enum Gate {
-    Open,
-    Until(Timestamp),
-    /// Something will happen that makes a new plan.
-    Event,
 }
 
 impl Lane {
@@ -281,59 +239,6 @@ impl Lane {
         self.target_version = version;
     }
 
-    /// An attempt has ended; its outcome is recorded after this.
-    pub(crate) fn ended(&mut self, ended: Ended, policy: &HealthPolicy, now: Timestamp) -> Consequences {
-        self.in_flight -= 1;
-        let mut events = HealthEvents::new();
-        match ended.result {
-            EndedResult::Success => {
-                self.pace.succeeded();
-                if ended.trigger == Trigger::Manual {
-                    self.pace.end_pause(ended.started_at, now);
-                }
-                if self.health != Health::default() {
-                    (self.health, events) = self.health.on_success();
-                }
-            }
-            EndedResult::Failure { timed_out, slow_down, retry_after, jitter } => {
-                if timed_out {
-                    self.pace.timed_out(ended.started_at, now);
-                }
-                if slow_down {
-                    self.pace.slow_down(ended.started_at, retry_after, now);
-                }
-                (self.health, events) = self.health.on_failure(policy, now, jitter);
-                if ended.trigger == Trigger::Scheduled && ended.state == (DeliveryState::Dead { reason: Reason::RetriesExhausted }) {
-                    let (health, event) = self.health.on_given_up(policy, now);
-                    self.health = health;
-                    events.extend(event);
-                }
-            }
-            EndedResult::NotTried => self.health = self.health.probe_abandoned(now),
-        }
-        if let Some(order) = &mut self.order {
-            order.ended(&ended, self.claims.under_way);
-        }
-        Consequences {
-            events,
-            health: self.health_to_store(now),
-            failing_since: self.health.failing_since,
-            report_record: self.order.is_some() || self.look_again,
-        }
-    }
-
-    /// An outcome is in the store (or its lease was lost); the delivery is due again at `due`, if at all.
-    pub(crate) fn recorded(&mut self, due: Option<Timestamp>, now: Timestamp) {
-        if let Some(order) = &mut self.order {
-            order.recorded();
-        }
-        self.claims.due_at(due);
-        if self.look_again {
-            self.claims.due_at(Some(now));
-            self.look_again = self.has_leases();
-        }
-    }
-
     pub(crate) fn claimed(&mut self, claimed: Claimed, message_ids: &mut dyn FnMut(&LeasedDelivery) -> Arc<str>, now: Timestamp) {
         self.claims.succeeded(claimed.deliveries.len(), claimed.more, claimed.next_due, now);
         if let Some(health) = claimed.taken_over {
@@ -350,14 +255,6 @@ impl Lane {
 
     pub(crate) fn claim_failed(&mut self, now: Timestamp) {
         self.claims.failed(now);
-    }
-
-    /// The attempt was not made or not finished (shutdown, a panic): its delivery goes back to the store.
-    pub(crate) fn abandoned(&mut self, now: Timestamp) {
-        self.in_flight -= 1;
-        self.health = self.health.probe_abandoned(now);
-        self.pace.pause(now + ABANDONED_PAUSE);
-        self.claims.giving_back(1);
     }
 
     /// A worker ended without having asked [`Self::next`].
@@ -473,39 +370,6 @@ impl Lane {
         Next::Stop
     }
 
-    /// Whether deliveries may be attempted at all.
-    fn gate(&self, now: Timestamp) -> Gate {
-        if self.stands_still() {
-            return Gate::Event;
-        }
-        if self.place.leases_doubted_until > now {
-            return Gate::Until(self.place.leases_doubted_until);
-        }
-        if self.ends_untried() {
-            return Gate::Open;
-        }
-        let mut until = self.pace.until();
-        match self.health.permit(now) {
-            Permit::Go => {}
-            Permit::NotBefore(time) => until = until.max(time),
-            // What was under way when the circuit opened ends first, so that its failures are not taken for the probe's.
-            Permit::Probe(_) if self.in_flight > 0 => return Gate::Event,
-            Permit::Probe(_) => {}
-            Permit::AwaitProbe => return Gate::Event,
-        }
-        if until > now { Gate::Until(until) } else { Gate::Open }
-    }
-
-    fn stands_still(&self) -> bool {
-        let by_order = self.order.as_ref().is_some_and(Order::stands_still);
-        self.holds > 0 || self.shared.is_halted() || (by_order && !self.ends_untried())
-    }
-
-    /// The endpoint is gone or disabled: deliveries only end, and nothing that protects the receiver holds them up.
-    fn ends_untried(&self) -> bool {
-        self.target.as_ref().is_some_and(|target| target.ends_untried())
-    }
-
     fn has_anything(&self) -> bool {
         !self.queue.is_empty() || self.claims.on_disk || self.claims.next_due.is_some()
     }
@@ -526,29 +390,6 @@ impl Lane {
         // As much as is left free, so that hanging lanes cannot take all; one in any case.
         let room = self.limit().min(self.shared.slots.free().max(1)).saturating_sub(self.workers);
         waiting.min(room)
-    }
-
-    /// What somebody has just asked for by hand does not wait for the end of a pause: it is tried, one at a time, and if it succeeds the pause is over.
-    fn plan_by_hand(&mut self, now: Timestamp, plan: &mut Plan) {
-        if !self.goes_by_hand(now) || self.claims.under_way {
-            return;
-        }
-        if self.queue.place_of_manual().is_some() {
-            plan.start = usize::from(self.workers == 0);
-        } else if self.claims.next_due.is_some_and(|due| due <= now) {
-            plan.claim = Some(self.begin_claim());
-        } else {
-            self.by_hand = 0;
-        }
-    }
-
-    fn goes_by_hand(&self, now: Timestamp) -> bool {
-        self.by_hand > 0
-            && self.in_flight == 0
-            && self.pace.throttled_until <= now
-            && self.place.leases_doubted_until <= now
-            && !self.stands_still()
-            && self.health.permit(now) != Permit::AwaitProbe
     }
 
     fn claim_time(&self, now: Timestamp) -> Option<Timestamp> {
@@ -578,19 +419,5 @@ impl Lane {
             None => self.queue.push(work),
             Some(_) => self.queue.push_in_order(work),
         }
-    }
-
-    /// A change of health that must outlive the process. A failure that is over within a minute is not worth a write.
-    fn health_to_store(&mut self, now: Timestamp) -> Option<Health> {
-        let (new, stored) = (&self.health, &self.stored_health);
-        let fails_for_long = new.failing_since.is_some_and(|since| now.since(since) >= FAILURE_STORED_AFTER);
-        let changed = new.circuit != stored.circuit
-            || new.warned != stored.warned
-            || (new.failing_since != stored.failing_since && (stored.failing_since.is_some() || fails_for_long));
-        if !changed {
-            return None;
-        }
-        self.stored_health = self.health;
-        Some(self.health)
     }
 }

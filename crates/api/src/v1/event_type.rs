@@ -1,23 +1,25 @@
 //! Event types: the catalogue of what can happen, with optional JSON Schemas per version.
 
+mod fields;
 pub(crate) mod import;
 mod openapi;
+pub(crate) mod retry_schedule;
 mod yaml;
 
 use axum::extract::State;
-use hookpost_domain::{EventType, EventTypeName, Invalid, OrgId, RetrySchedule, Uid};
+use hookpost_domain::{EventType, EventTypeName, Invalid, OrgId};
 use hookpost_store::{Listed, WriteError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub(crate) use self::fields::EventTypeFields;
 use crate::auth::{Caller, Right};
 use crate::extract::{Body, Created, CreatedOr, Json, NoContent, Path, Query, present};
 use crate::page::{self, Ordering, Page};
-use crate::problem::{Problem, Wrong};
+use crate::problem::Problem;
 use crate::state::Api;
 use crate::v1::Time;
-use crate::v1::retry::{RetryScheduleIn, RetryScheduleOut};
 
 /// How the descriptions of JSON Schemas by version look.
 pub(super) type Schemas = Option<serde_json::Map<String, serde_json::Value>>;
@@ -103,20 +105,6 @@ pub(crate) struct EventTypeOut {
     feature_flag: Option<String>,
     created_at: Time,
     updated_at: Time,
-}
-
-/// What messages of an event type are retried by.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EventTypeRetryIn {
-    /// `null`: the schedule of the server.
-    retry_schedule: Option<RetryScheduleIn>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EventTypeRetryOut {
-    retry_schedule: Option<RetryScheduleOut>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -248,43 +236,6 @@ async fn archive(api: &Api, org: &OrgId, name: &str) -> Result<(), WriteError> {
     api.store.update_event_type(org, name, archive).await.map(drop)
 }
 
-pub(crate) async fn get_retry_schedule(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<EventTypePath>,
-) -> Result<Json<EventTypeRetryOut>, Problem> {
-    let org = caller.org(Right::Read)?;
-    let event_type = api.store.event_type(org, &path.event_type_name).await?.ok_or(Problem::NOT_FOUND)?;
-    Ok(Json(EventTypeRetryOut { retry_schedule: event_type.retry_schedule.clone().map(RetryScheduleOut) }))
-}
-
-pub(crate) async fn set_retry_schedule(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(path): Path<EventTypePath>,
-    Body(input): Body<EventTypeRetryIn>,
-) -> Result<Json<EventTypeRetryOut>, Problem> {
-    let org = caller.org(Right::Manage)?;
-    let retry_schedule = input.parse()?;
-    let updated = write_retry_schedule(&api, org, &path.event_type_name, retry_schedule).await?;
-    Ok(Json(EventTypeRetryOut { retry_schedule: updated.retry_schedule.map(RetryScheduleOut) }))
-}
-
-pub(crate) async fn write_retry_schedule(
-    api: &Api,
-    org: &OrgId,
-    name: &str,
-    retry_schedule: Option<RetrySchedule>,
-) -> Result<EventType, WriteError> {
-    let now = api.now();
-    let change = Box::new(move |event_type: &mut EventType| {
-        event_type.retry_schedule = retry_schedule;
-        event_type.updated_at = now;
-        Ok(())
-    });
-    api.store.update_event_type(org, name, change).await
-}
-
 /// Says whether anything had to be changed.
 pub(crate) async fn create_or_replace(api: &Api, org: &OrgId, name: EventTypeName, fields: EventTypeFields) -> Result<bool, WriteError> {
     match api.store.event_type(org, name.as_str()).await? {
@@ -336,150 +287,6 @@ async fn replace(api: &Api, org: &OrgId, name: &str, fields: EventTypeFields) ->
         Ok(())
     });
     api.store.update_event_type(org, name, change).await
-}
-
-/// [`EventTypeUpsertIn`] that keeps every rule.
-#[derive(Debug, Clone)]
-pub(crate) struct EventTypeFields {
-    pub(super) description: String,
-    pub(super) archived: bool,
-    pub(super) deprecated: bool,
-    pub(super) schemas: Option<String>,
-    pub(super) group_name: Option<String>,
-    pub(super) feature_flags: Vec<String>,
-}
-
-impl EventTypeFields {
-    pub(crate) fn are_of(&self, event_type: &EventType) -> bool {
-        self.description == event_type.description
-            && self.archived == event_type.archived
-            && self.deprecated == event_type.deprecated
-            && self.schemas == event_type.schemas
-            && self.group_name == event_type.group_name
-            && self.feature_flags == event_type.feature_flags
-    }
-}
-
-impl EventTypeIn {
-    pub(super) fn parse(self) -> Result<(EventTypeName, EventTypeFields), Problem> {
-        let mut wrong = Wrong::in_body();
-        let name = wrong.check("name", EventTypeName::parse(&self.name));
-        let rest = EventTypeUpsertIn {
-            description: self.description,
-            archived: self.archived,
-            deprecated: self.deprecated,
-            schemas: self.schemas,
-            group_name: self.group_name,
-            feature_flags: self.feature_flags,
-            feature_flag: self.feature_flag,
-        };
-        let fields = rest.check(&mut wrong);
-        match name {
-            Some(name) => wrong.nothing().map(|()| (name, fields)),
-            None => Err(wrong.problem()),
-        }
-    }
-}
-
-impl EventTypeUpsertIn {
-    fn parse(self) -> Result<EventTypeFields, Problem> {
-        let mut wrong = Wrong::in_body();
-        let fields = self.check(&mut wrong);
-        wrong.nothing().map(|()| fields)
-    }
-
-    fn check(self, wrong: &mut Wrong) -> EventTypeFields {
-        EventTypeFields {
-            description: self.description,
-            archived: self.archived,
-            deprecated: self.deprecated,
-            schemas: check_schemas(wrong, self.schemas),
-            group_name: wrong.optional("groupName", self.group_name, name),
-            feature_flags: check_flags(wrong, self.feature_flags, self.feature_flag),
-        }
-    }
-}
-
-/// [`EventTypePatch`] that keeps every rule.
-#[derive(Debug)]
-struct EventTypeChange {
-    description: Option<String>,
-    archived: Option<bool>,
-    deprecated: Option<bool>,
-    schemas: Option<Option<String>>,
-    group_name: Option<Option<String>>,
-    feature_flags: Option<Vec<String>>,
-}
-
-impl EventTypePatch {
-    fn parse(self) -> Result<EventTypeChange, Problem> {
-        let mut wrong = Wrong::in_body();
-        let flags_given = self.feature_flags.is_some() || self.feature_flag.is_some();
-        let flags = check_flags(&mut wrong, self.feature_flags.flatten(), self.feature_flag.flatten());
-        let change = EventTypeChange {
-            description: self.description,
-            archived: self.archived,
-            deprecated: self.deprecated,
-            schemas: self.schemas.map(|schemas| check_schemas(&mut wrong, schemas)),
-            group_name: self.group_name.map(|group| wrong.optional("groupName", group, name)),
-            feature_flags: flags_given.then_some(flags),
-        };
-        wrong.nothing().map(|()| change)
-    }
-}
-
-impl EventTypeChange {
-    fn write_to(self, event_type: &mut EventType) {
-        if let Some(description) = self.description {
-            event_type.description = description;
-        }
-        if let Some(archived) = self.archived {
-            event_type.archived = archived;
-        }
-        if let Some(deprecated) = self.deprecated {
-            event_type.deprecated = deprecated;
-        }
-        if let Some(schemas) = self.schemas {
-            event_type.schemas = schemas;
-        }
-        if let Some(group_name) = self.group_name {
-            event_type.group_name = group_name;
-        }
-        if let Some(feature_flags) = self.feature_flags {
-            event_type.feature_flags = feature_flags;
-        }
-    }
-}
-
-impl EventTypeRetryIn {
-    fn parse(self) -> Result<Option<RetrySchedule>, Problem> {
-        let mut wrong = Wrong::in_body();
-        let schedule = wrong.optional("retrySchedule", self.retry_schedule, RetryScheduleIn::parse);
-        wrong.nothing().map(|()| schedule)
-    }
-}
-
-/// Groups and flags are written like uids.
-pub(super) fn name(text: String) -> Result<String, Invalid> {
-    Uid::parse(&text).map(|_| text)
-}
-
-fn check_flags(wrong: &mut Wrong, flags: Option<Vec<String>>, flag: Option<String>) -> Vec<String> {
-    match (flags, flag) {
-        (Some(flags), _) => wrong.each("featureFlags", flags, name),
-        (None, flag) => wrong.optional("featureFlag", flag, name).into_iter().collect(),
-    }
-}
-
-pub(super) fn check_schemas(wrong: &mut Wrong, schemas: Schemas) -> Option<String> {
-    let schemas = schemas?;
-    for (version, schema) in &schemas {
-        if let Err(error) = jsonschema::draft7::meta::validate(schema) {
-            let place = error.instance_path.to_string();
-            wrong.add(&format!("schemas.{version}"), format!("is not a JSON Schema of draft 7: at `{place}`: {error}"));
-        }
-    }
-    serde_json::to_string(&schemas).ok()
 }
 
 impl EventTypeOut {

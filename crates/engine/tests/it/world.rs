@@ -1,14 +1,14 @@
 //! An engine with everything around it made up: the reference store, receivers that follow a script, a clock that runs with tokio's paused
 //! time, and repeatable randomness.
 
+mod network;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use hookpost_domain::application::Metadata;
-use hookpost_domain::delivery::TransportErrorKind;
 use hookpost_domain::endpoint::Disabled;
 use hookpost_domain::message::PayloadType;
 use hookpost_domain::secret::EndpointSecrets;
@@ -17,7 +17,7 @@ use hookpost_domain::{
     Entropy, EventTypeName, MessageContent, MessageId, OrgId, PublicIds, RetrySchedule, RowId, SigningSecret, TaskId, Timestamp, Uid,
     routing,
 };
-use hookpost_engine::{Answer, Engine, EngineMetrics, EngineSettings, OutgoingRequest, Transport, TransportError};
+use hookpost_engine::{Engine, EngineMetrics, EngineSettings};
 use hookpost_store::history::AttemptFilter;
 use hookpost_store::memory::MemoryStore;
 use hookpost_store::queue::{LaneState, News, NewsSender, ReadyReceiver};
@@ -27,145 +27,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::network::Line;
+pub(crate) use self::network::{Network, Reply, Sent};
 use crate::faulty::{Faults, Faulty, FaultyStore};
 
 const BEGIN: Timestamp = Timestamp::from_unix_ms(1_767_323_000_000);
-
-/// How a receiver answers.
-#[derive(Debug, Clone)]
-pub(crate) struct Reply {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    after: Duration,
-}
-
-impl Reply {
-    pub(crate) fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), after: Duration::from_millis(1) }
-    }
-
-    pub(crate) fn header(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
-        self.headers.push((name, format!("{value}")));
-        self
-    }
-
-    pub(crate) fn after_ms(mut self, ms: u64) -> Self {
-        self.after = Duration::from_millis(ms);
-        self
-    }
-
-    /// Longer than any time-out.
-    pub(crate) fn never() -> Self {
-        Self::status(200).after_ms(3_600_000)
-    }
-}
-
-/// What arrived at a receiver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sent {
-    /// The path of the URL, which tells the endpoints apart.
-    pub(crate) path: String,
-    pub(crate) message: MessageId,
-    pub(crate) attempt: u32,
-    pub(crate) trigger: String,
-    pub(crate) will_retry_after: Option<u64>,
-    pub(crate) headers: http::HeaderMap,
-    pub(crate) body: Bytes,
-    /// Since the beginning of the test.
-    pub(crate) at_ms: u64,
-}
-
-type Script = Box<dyn Fn(&Sent) -> Reply + Send + Sync>;
-
-pub(crate) struct Network {
-    script: Mutex<Script>,
-    pub(crate) sent: Mutex<Vec<Sent>>,
-    pub(crate) in_flight: Mutex<std::collections::HashMap<String, (usize, usize)>>,
-    /// What is asked by pull sources, and how it is answered.
-    pub(crate) api: crate::pull::Api,
-    ids: PublicIds,
-    began: Instant,
-}
-
-/// What one engine has of the network; cut when the engine "crashes".
-struct Line {
-    network: Arc<Network>,
-    cut: AtomicBool,
-}
-
-impl std::fmt::Debug for Line {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Line")
-    }
-}
-
-#[async_trait]
-impl Transport for Line {
-    async fn send(&self, request: OutgoingRequest) -> Result<Answer, TransportError> {
-        if self.cut.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-        let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let path = request.uri.path().to_owned();
-        let sent = Sent {
-            path: path.clone(),
-            message: {
-                // A batch is named by its first and its last message.
-                let id = text("webhook-id").expect("webhook-id");
-                let first = id.split('-').next().unwrap_or_default();
-                self.network.ids.decode(first).expect("an id of this store")
-            },
-            attempt: text("hookpost-attempt").expect("hookpost-attempt").parse().expect("a number"),
-            trigger: text("hookpost-trigger").expect("hookpost-trigger"),
-            will_retry_after: text("hookpost-will-retry-after").map(|value| value.parse().expect("seconds")),
-            headers: request.headers.clone(),
-            body: request.body,
-            at_ms: self.network.began.elapsed().as_millis() as u64,
-        };
-        assert!(text("webhook-signature").is_some_and(|signature| signature.starts_with("v1,")));
-        let reply = (self.network.script.lock())(&sent);
-        self.network.sent.lock().push(sent);
-        let under_way = UnderWay::begin(&self.network, path);
-        if reply.after >= request.timeout {
-            tokio::time::sleep(request.timeout).await;
-            return Err(TransportError { kind: TransportErrorKind::Timeout, message: "the receiver did not answer in time".into() });
-        }
-        tokio::time::sleep(reply.after).await;
-        drop(under_way);
-        let mut headers = http::HeaderMap::new();
-        for (name, value) in &reply.headers {
-            headers.insert(*name, value.parse().expect("a header value"));
-        }
-        Ok(Answer { status_code: reply.status, headers, body: Bytes::from_static(b"thanks") })
-    }
-
-    async fn fetch(&self, request: OutgoingRequest) -> Result<Answer, TransportError> {
-        if self.cut.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        self.network.api.answer(&request, self.network.began.elapsed().as_millis() as u64)
-    }
-}
-
-struct UnderWay<'a>(&'a Network, String);
-
-impl<'a> UnderWay<'a> {
-    fn begin(network: &'a Network, path: String) -> Self {
-        let mut map = network.in_flight.lock();
-        let (now, most) = map.entry(path.clone()).or_default();
-        *now += 1;
-        *most = (*most).max(*now);
-        drop(map);
-        Self(network, path)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.lock().entry(self.1.clone()).or_default().0 -= 1;
-    }
-}
 
 #[derive(Debug)]
 struct TestClock {

@@ -75,7 +75,7 @@ pub(crate) async fn import(State(api): State<Api>, caller: Caller, Body(input): 
             return Err(Problem::body("retrySchedules", format!("There is no event type `{name}`.")));
         };
         if current.retry_schedule.as_ref() != Some(&schedule) {
-            event_type::write_retry_schedule(&api, org, name.as_str(), Some(schedule)).await?;
+            event_type::retry_schedule::write(&api, org, name.as_str(), Some(schedule)).await?;
         }
     }
     if let Some(new) = settings

@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::fields::{check_schemas, name};
 use super::openapi::{Webhook, webhooks};
-use super::{EventTypeFields, Schemas, check_schemas, create_or_replace, name, yaml};
+use super::{EventTypeFields, Schemas, create_or_replace, yaml};
 use crate::auth::{Caller, Right};
 use crate::extract::{Accepted, Body, Json};
 use crate::problem::{Problem, Wrong};
