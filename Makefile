@@ -19,7 +19,7 @@ run: ## build the release binary and start everything on 127.0.0.1:8071
 	cargo build --release --locked --package hookpost
 	exec $(TARGET_DIR)/release/hookpost dev $(ARGS)
 
-test: ## everything that must hold: format, lints, arrows, unit tests, SDKs, wire, delivery, receiving, docs, kill test
+test: ## everything that must hold: format, lints, arrows, licences, unit tests, SDKs, wire, delivery, receiving, docs, kill test
 	@scripts/setup.sh test
 	@python3 scripts/test.py $(ARGS)
 
@@ -33,9 +33,9 @@ bench-postgres: ## the same on a PostgreSQL that is started for it, with one nod
 	cargo build --release --locked --package hookpost --package hookpost-bench
 	exec $(TARGET_DIR)/release/hookpost-bench --database postgres $(ARGS)
 
-check: ## the quick part of `make test`: format, lints, arrows
+check: ## the quick part of `make test`: format, lints, arrows, licences
 	@scripts/setup.sh build
-	@python3 scripts/test.py --only format --only clippy --only arrows $(ARGS)
+	@python3 scripts/test.py --only format --only clippy --only arrows --only dependencies $(ARGS)
 
 fmt: ## format the code
 	cargo fmt --all
