@@ -17,12 +17,14 @@ use crate::problem::Problem;
 use crate::state::Api;
 use crate::table::Method::{Delete, Get, Patch, Post, Put};
 use crate::table::Table;
-use crate::v1::destination::DestinationPath;
+use crate::v1::application::ApplicationPath;
+use crate::v1::destination::{DestinationAttemptPath, DestinationPath};
 use crate::v1::endpoint::operational::OperationalPath;
-use crate::v1::stream::sink::StreamSinkPath;
+use crate::v1::stream::StreamPath;
+use crate::v1::stream::sink::{SinkAttemptPath, StreamSinkPath};
 use crate::v1::{
-    api_key, api_token, application, attempt, audit_log, authentication, background_task, destination, endpoint, environment, event_type,
-    feed, health, integration, limits, message, poller, sink, statistics, stream, why,
+    api_key, api_token, application, attempt, audit_log, authentication, background_task, endpoint, environment, event_type, feed, health,
+    integration, limits, message, poller, sink, statistics, stream, why,
 };
 use crate::{docs_page, metrics, openapi};
 
@@ -113,11 +115,11 @@ fn table() -> Table {
         .row(Delete, "/stream/event-type/{name}", "v1.streaming.event-type.delete", "Archive an event type of streams, or delete it",               stream::event_type::delete)
         .row(Post,   "/stream/{stream_id}/events",        "v1.streaming.events.create",     "Put events into a stream, in order",    stream::event::create)
         .row(Get,    "/stream/{stream_id}/events/latest", "v1.streaming.events.get-latest", "Get the latest events of a stream",     stream::event::latest)
-        .row(Get,    "/stream/{stream_id}/sink",                                 "v1.streaming.sink.list",                 "List the sinks of a stream",                       stream::sink::list)
-        .row(Post,   "/stream/{stream_id}/sink",                                 "v1.streaming.sink.create",               "Create a sink",                                    stream::sink::create)
-        .row(Get,    "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.get",                  "Get a sink",                                       stream::sink::get)
-        .row(Put,    "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.upsert",               "Replace a sink, or create it",                     stream::sink::upsert)
-        .row(Patch,  "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.patch",                "Change some fields of a sink",                     stream::sink::patch)
+        .row(Get,    "/stream/{stream_id}/sink",                                 "v1.streaming.sink.list",                 "List the sinks of a stream",                       sink::named::list::<StreamPath>)
+        .row(Post,   "/stream/{stream_id}/sink",                                 "v1.streaming.sink.create",               "Create a sink",                                    sink::named::create::<StreamPath>)
+        .row(Get,    "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.get",                  "Get a sink",                                       sink::named::get::<StreamSinkPath>)
+        .row(Put,    "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.upsert",               "Replace a sink, or create it",                     sink::named::upsert::<StreamSinkPath>)
+        .row(Patch,  "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.patch",                "Change some fields of a sink",                     sink::named::patch::<StreamSinkPath>)
         .row(Delete, "/stream/{stream_id}/sink/{sink_id}",                       "v1.streaming.sink.delete",               "Delete a sink",                                    sink::named::delete::<StreamSinkPath>)
         .row(Get,    "/stream/{stream_id}/sink/{sink_id}/events",                "v1.streaming.events.get",                "Poll the events of a sink",                        poller::poll_of_stream)
         .row(Get,    "/stream/{stream_id}/sink/{sink_id}/secret",                "v1.streaming.sink.get-secret",           "Get the key that batches are verified with",       sink::named::get_secret::<StreamSinkPath>)
@@ -130,15 +132,15 @@ fn table() -> Table {
         .row(Post,   "/stream/{stream_id}/sink/{sink_id}/skip",                  "v1.streaming.sink.skip",                 "Skip the next event, or all up to a place",        sink::named::skip::<StreamSinkPath>)
         .row(Get,    "/stream/{stream_id}/sink/{sink_id}/last-acked-event",      "v1.streaming.sink.get-last-acked-event", "Get the last event that was taken",                sink::named::last_acked_event::<StreamSinkPath>)
         .row(Get,    "/stream/{stream_id}/sink/{sink_id}/next-event",            "v1.streaming.sink.events.get-next-event", "Get the first event that was not taken",          sink::named::next_event::<StreamSinkPath>)
-        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/attempt",               "v1.streaming.sink.attempt.list",         "List the attempts at a sink, newest first",        stream::sink::list_attempts)
-        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/attempt/{attempt_id}",  "v1.streaming.sink.attempt.get",          "Get an attempt at a sink",                         stream::sink::get_attempt)
+        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/attempt",               "v1.streaming.sink.attempt.list",         "List the attempts at a sink, newest first",        sink::named::list_attempts::<StreamSinkPath>)
+        .row(Get,    "/stream/{stream_id}/sink/{sink_id}/attempt/{attempt_id}",  "v1.streaming.sink.attempt.get",          "Get an attempt at a sink",                         sink::named::get_attempt::<SinkAttemptPath>)
 
         .about("Destination", "Takes the messages of an application in their order: by polling, or in batches.")
-        .row(Get,    "/app/{app_id}/destination",                                         "v1.destination.list",                 "List the destinations of an application",      destination::list)
-        .row(Post,   "/app/{app_id}/destination",                                         "v1.destination.create",               "Create a destination",                         destination::create)
-        .row(Get,    "/app/{app_id}/destination/{destination_id}",                        "v1.destination.get",                  "Get a destination",                            destination::get)
-        .row(Put,    "/app/{app_id}/destination/{destination_id}",                        "v1.destination.upsert",               "Replace a destination, or create it",          destination::upsert)
-        .row(Patch,  "/app/{app_id}/destination/{destination_id}",                        "v1.destination.patch",                "Change some fields of a destination",          destination::patch)
+        .row(Get,    "/app/{app_id}/destination",                                         "v1.destination.list",                 "List the destinations of an application",      sink::named::list::<ApplicationPath>)
+        .row(Post,   "/app/{app_id}/destination",                                         "v1.destination.create",               "Create a destination",                         sink::named::create::<ApplicationPath>)
+        .row(Get,    "/app/{app_id}/destination/{destination_id}",                        "v1.destination.get",                  "Get a destination",                            sink::named::get::<DestinationPath>)
+        .row(Put,    "/app/{app_id}/destination/{destination_id}",                        "v1.destination.upsert",               "Replace a destination, or create it",          sink::named::upsert::<DestinationPath>)
+        .row(Patch,  "/app/{app_id}/destination/{destination_id}",                        "v1.destination.patch",                "Change some fields of a destination",          sink::named::patch::<DestinationPath>)
         .row(Delete, "/app/{app_id}/destination/{destination_id}",                        "v1.destination.delete",               "Delete a destination",                         sink::named::delete::<DestinationPath>)
         .row(Get,    "/app/{app_id}/destination/{destination_id}/secret",                 "v1.destination.get-secret",           "Get the key that batches are verified with",   sink::named::get_secret::<DestinationPath>)
         .row(Post,   "/app/{app_id}/destination/{destination_id}/secret/rotate",          "v1.destination.rotate-secret",        "Replace the signing secret; the old one signs along for a while", sink::named::rotate_secret::<DestinationPath>)
@@ -150,8 +152,8 @@ fn table() -> Table {
         .row(Post,   "/app/{app_id}/destination/{destination_id}/skip",                   "v1.destination.skip",                 "Skip the next message, or all up to a place",  sink::named::skip::<DestinationPath>)
         .row(Get,    "/app/{app_id}/destination/{destination_id}/last-acked-event",       "v1.destination.get-last-acked-event", "Get the last message that was taken",          sink::named::last_acked_event::<DestinationPath>)
         .row(Get,    "/app/{app_id}/destination/{destination_id}/next-event",             "v1.destination.next-event",           "Get the first message that was not taken",     sink::named::next_event::<DestinationPath>)
-        .row(Get,    "/app/{app_id}/destination/{destination_id}/attempt",                "v1.destination.attempt.list",         "List the attempts at a destination, newest first", destination::list_attempts)
-        .row(Get,    "/app/{app_id}/destination/{destination_id}/attempt/{attempt_id}",   "v1.destination.attempt.get",          "Get an attempt at a destination",              destination::get_attempt)
+        .row(Get,    "/app/{app_id}/destination/{destination_id}/attempt",                "v1.destination.attempt.list",         "List the attempts at a destination, newest first", sink::named::list_attempts::<DestinationPath>)
+        .row(Get,    "/app/{app_id}/destination/{destination_id}/attempt/{attempt_id}",   "v1.destination.attempt.get",          "Get an attempt at a destination",              sink::named::get_attempt::<DestinationAttemptPath>)
 
         .about("Poller", "For receivers that cannot be called: they ask for their messages.")
         .row(Get,    "/app/{app_id}/poller/{sink_id}",                                       "v1.message.poller.poll",              "Poll the messages of a destination",                        poller::poll)

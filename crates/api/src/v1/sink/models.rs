@@ -192,7 +192,19 @@ macro_rules! named {
     ($($derive:ident $name:ident is $model:ident of $owner:ident;)*) => { $(
         #[derive(Debug, $derive)]
         #[serde(transparent)]
-        pub(crate) struct $name(pub(crate) $model);
+        pub(crate) struct $name($model);
+
+        impl From<$model> for $name {
+            fn from(model: $model) -> Self {
+                Self(model)
+            }
+        }
+
+        impl From<$name> for $model {
+            fn from(named: $name) -> Self {
+                named.0
+            }
+        }
 
         impl JsonSchema for $name {
             fn schema_name() -> Cow<'static, str> {
