@@ -212,6 +212,21 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn where_all_are_taken_the_next_one_waits() {
+        let all = connections(1, 0);
+        let first = enter(&all, "192.0.2.1").await;
+        let mut next = std::pin::pin!(all.place());
+        tokio::select! {
+            biased;
+            _ = next.as_mut() => panic!("there was no room"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(all.full.get(), 1);
+        drop(first);
+        assert!(next.await.is_some());
+    }
+
     #[test]
     fn a_flood_is_told_of_once_in_a_while() {
         let (mut told, now) = (Told::default(), Instant::now());

@@ -273,18 +273,4 @@ mod tests {
         stop.cancel();
         task.await.unwrap();
     }
-
-    #[tokio::test]
-    async fn beyond_the_number_of_all_connections_wait() {
-        let (address, _, _, stop, task) = start_with(ConnectionLimits { max: 1, per_address_max: 0, trusted_proxies: Vec::new() });
-        let (first, answer) = ask(address, [127, 0, 0, 1]).await;
-        assert_eq!(answer, "HTTP/1.1 200");
-        let mut second = std::pin::pin!(ask(address, [127, 0, 0, 1]));
-        let waits = tokio::time::timeout(Duration::from_millis(50), second.as_mut()).await;
-        assert!(waits.is_err(), "{waits:?}");
-        drop(first);
-        assert_eq!(second.await.1, "HTTP/1.1 200");
-        stop.cancel();
-        task.await.unwrap();
-    }
 }
