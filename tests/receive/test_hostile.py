@@ -304,7 +304,7 @@ class ManyConnections(SourceCase):
     def may_ask(self, address: str) -> bool:
         with Raw(self.server.port, 5, address) as raw:
             raw.send(b"GET /api/v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            return raw.answer() == 200
+            return raw.answer() != 0
 
     def metrics(self) -> str:
         with Raw(self.server.port) as raw:

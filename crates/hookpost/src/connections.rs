@@ -43,7 +43,9 @@ pub(crate) struct Connections {
 
 /// One of those that may be open, for a client that is not known yet.
 #[derive(Debug)]
-pub(crate) struct Place(OwnedSemaphorePermit);
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
 
 /// One that is open; no longer counted when it is dropped.
 #[derive(Debug)]
@@ -84,14 +86,14 @@ impl Connections {
 
     /// Waits until there is room for one more.
     pub(crate) async fn place(&self) -> Option<Place> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Some(Place(place));
+        if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(Place { _permit: permit });
         }
         self.full.inc();
         if let Some(times) = self.full_told.lock().due(Instant::now()) {
             tracing::warn!(times, connections_max = self.limits.max, "all connections are taken; the next ones wait");
         }
-        Arc::clone(&self.places).acquire_owned().await.ok().map(Place)
+        Arc::clone(&self.places).acquire_owned().await.ok().map(|permit| Place { _permit: permit })
     }
 
     /// `None`: this client has as many as it may.
