@@ -24,7 +24,7 @@ pub(crate) struct Refusal {
     pub(crate) detail: Cow<'static, str>,
     retry_after: Option<Duration>,
     /// For the owner of the source, and not for the sender.
-    hint: Option<String>,
+    hint: Option<Box<str>>,
     /// What the provider's scheme said, for the diagnosis.
     pub(super) by_scheme: Option<hookpost_providers::Rejection>,
 }
@@ -109,7 +109,7 @@ impl Refusal {
     /// `hint`: which lists the address is not in.
     pub(super) fn address_not_allowed(hint: Option<String>) -> Self {
         let detail = "This source takes no requests from this address.";
-        Self { hint, ..Self::new(StatusCode::FORBIDDEN, "address_not_allowed", detail) }
+        Self { hint: hint.map(Into::into), ..Self::new(StatusCode::FORBIDDEN, "address_not_allowed", detail) }
     }
 
     pub(super) fn schema_mismatch(detail: String) -> Self {
@@ -149,7 +149,7 @@ impl Refusal {
 
     /// As the receipt has it. `hint`: of a diagnosis.
     pub(super) fn rejection(&self, hint: Option<String>) -> receipt::Rejection {
-        let hint = hint.or_else(|| self.hint.clone());
+        let hint = hint.or_else(|| self.hint.as_deref().map(str::to_owned));
         receipt::Rejection { code: self.code.clone().into_owned(), detail: self.detail.clone().into_owned(), hint }
     }
 }
