@@ -12,6 +12,7 @@ import urllib.parse
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+from harness.suite import eventually
 from sources import Source, SourceCase
 
 SECRET = "a secret of the provider"
@@ -27,8 +28,8 @@ def signature(body: bytes) -> str:
 class Raw:
     """One connection on which every byte is ours."""
 
-    def __init__(self, port: int, timeout_s: float = 30):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    def __init__(self, port: int, timeout_s: float = 30, address: str = "127.0.0.1"):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s, source_address=(address, 0))
 
     def __enter__(self) -> Raw:
         return self
@@ -266,3 +267,46 @@ class Hostile(SourceCase):
                 thread.join()
         # What floods in is not all written down.
         self.assertGreater(self.counts(self.door)["rejected"], 0)
+
+
+class ManyConnections(SourceCase):
+    """One client that opens connections and says nothing on them, at a server that gives each client a few."""
+
+    settings = {"HOOKPOST_LOG": "warn", "HOOKPOST_CONNECTIONS_PER_ADDRESS_MAX": "20"}
+
+    def test_a_flood_of_connections_from_one_address_leaves_the_others_alone(self) -> None:
+        door = self.source("generic-webhook")
+        flood = [Raw(self.server.port, 5, "127.0.0.2") for _ in range(200)]
+        try:
+            self.assertEqual(sum(self.is_closed(raw) for raw in flood), 180)
+            for _ in range(10):
+                started = time.monotonic()
+                self.assertEqual(self.arrive(door, b"{}", {}).status, 200)
+                self.assertLess(time.monotonic() - started, 2)
+            self.assertIn("hookpost_connections_refused_total 180", self.metrics())
+            self.assertEqual(self.server.log().count("a client has too many connections"), 1)
+        finally:
+            for raw in flood:
+                raw.socket.close()
+        # Who lets go has its places again.
+        eventually(lambda: self.may_ask("127.0.0.2"), bool, what="a place for a new connection")
+
+    def is_closed(self, raw: Raw) -> bool:
+        """By the other side: one that is open says nothing."""
+        raw.socket.settimeout(0.2)
+        try:
+            return raw.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+    def may_ask(self, address: str) -> bool:
+        with Raw(self.server.port, 5, address) as raw:
+            raw.send(b"GET /api/v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            return raw.answer() != 0
+
+    def metrics(self) -> str:
+        with Raw(self.server.port) as raw:
+            raw.send(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            return raw.read().decode()

@@ -34,7 +34,7 @@ mod tests;
 
 pub use auth::api_key::{NewApiKey, new_api_key};
 pub use auth::token::{TokenSecret, org_token};
-pub use door::PeerAddress;
+pub use door::{AddressPresets, PeerAddress};
 pub use front::router;
 pub use metrics::ApiMetrics;
 pub use openapi::document as openapi_document;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::token::{TokenCache, TokenSecret};
-use crate::door::Door;
+use crate::door::{AddressPresets, Door};
 use crate::idempotency::InFlight;
 use crate::metrics::ApiMetrics;
 use crate::tenant::Tenants;
@@ -55,6 +55,8 @@ pub struct ApiSettings {
     pub public_url: Option<String>,
     /// Proxies whose `X-Forwarded-*` and `Forwarded` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The lists that sources name for who may call them.
+    pub address_presets: AddressPresets,
     /// How long payloads are kept when a message does not say.
     pub payload_retention: Duration,
     /// Of tenants that have none of their own.
@@ -73,6 +75,7 @@ impl ApiSettings {
             default_signature: SignatureKind::default(),
             public_url: None,
             trusted_proxies: Vec::new(),
+            address_presets: AddressPresets::published(),
             payload_retention: limits::PAYLOAD_RETENTION_DEFAULT,
             limits: TenantLimits::default(),
         }

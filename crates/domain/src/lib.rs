@@ -28,6 +28,7 @@ pub mod id;
 pub mod integration;
 pub mod limits;
 pub mod message;
+pub mod multipart;
 pub mod name;
 pub mod operational;
 pub mod reason;

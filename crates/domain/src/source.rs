@@ -3,6 +3,7 @@
 //! How a provider signs is not said here: a source names its provider and keeps what that provider's scheme needs
 //! as the text of a JSON object, which `hookpost-providers` reads.
 
+mod allowed;
 mod back_fill;
 mod cron;
 mod mistake;
@@ -21,6 +22,7 @@ use crate::id::{ApplicationId, SourceId};
 use crate::name::Uid;
 use crate::time::Timestamp;
 
+pub use allowed::Allowed;
 pub use back_fill::{BackFill, BackFillTarget};
 pub use cron::{Cron, CronSchedule, CronStep};
 pub use mistake::Mistake;
@@ -115,8 +117,8 @@ pub struct SourceRules {
     pub rate_limit: Option<u32>,
     /// Requests of this source that are worked on at the same time.
     pub in_flight_max: Option<u16>,
-    /// Networks that may call. Empty: all.
-    pub allowed_networks: Vec<IpNet>,
+    /// Who may call. Empty: all.
+    pub allowed_networks: Vec<Allowed>,
     /// Of the event type that messages get; `None`: where the provider says it.
     pub event_type: Option<Extraction>,
     pub channels: Vec<Extraction>,
@@ -198,7 +200,9 @@ pub struct CustomAnswer {
 }
 
 impl SourceRules {
-    pub fn allows(&self, address: IpAddr) -> bool {
-        self.allowed_networks.is_empty() || self.allowed_networks.iter().any(|network| network.contains(&address.to_canonical()))
+    /// `preset` finds a list by its name.
+    pub fn allows<'a>(&self, address: IpAddr, preset: impl Fn(&str) -> Option<&'a [IpNet]>) -> bool {
+        let address = address.to_canonical();
+        self.allowed_networks.is_empty() || self.allowed_networks.iter().any(|allowed| allowed.has(address, &preset))
     }
 }

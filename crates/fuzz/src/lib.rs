@@ -15,7 +15,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
 pub use edit::edited;
-pub use shaping::{encoding, json_path, multipart, template};
+pub use shaping::{encoding, json_path, template};
 pub use vectors::{Vector, vectors};
 
 /// What is tried on any bytes.
@@ -75,6 +75,19 @@ pub fn header(data: &[u8]) {
 
 /// The data as a form, for those who sign forms or send them.
 pub fn form(data: &[u8]) {
+    verify_form(HeaderValue::from_static("application/x-www-form-urlencoded"), data);
+}
+
+/// A content type on the first line, a body behind it: forms with parts, for rules and for those who sign them.
+pub fn multipart(data: &[u8]) {
+    let (content_type, body) = shaping::lines(data);
+    shaping::multipart(content_type, body);
+    if let Ok(content_type) = HeaderValue::from_str(content_type) {
+        verify_form(content_type, body);
+    }
+}
+
+fn verify_form(content_type: HeaderValue, body: &[u8]) {
     static VERIFIERS: OnceLock<Vec<Verifier>> = OnceLock::new();
     let names = ["twilio", "slack", "mailgun", "github", "generic_none"];
     let verifiers = VERIFIERS.get_or_init(|| {
@@ -84,12 +97,12 @@ pub fn form(data: &[u8]) {
     });
     assert_eq!(verifiers.len(), names.len(), "settings with a secret suffice for all of them");
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    headers.insert(CONTENT_TYPE, content_type);
     for name in ["x-twilio-signature", "x-slack-signature", "x-slack-request-timestamp", "x-hub-signature-256"] {
         headers.insert(name, HeaderValue::from_static("1767323045"));
     }
     for verifier in verifiers {
-        verify(verifier, &Request { method: "POST", url: URL, headers: &headers, body: data, peer_ip: None }, NOW);
+        verify(verifier, &Request { method: "POST", url: URL, headers: &headers, body, peer_ip: None }, NOW);
     }
 }
 

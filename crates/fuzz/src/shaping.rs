@@ -32,9 +32,8 @@ pub fn template(data: &[u8]) {
     }
 }
 
-/// A content type on the first line, a body behind it: forms with parts, and whatever else it says it is.
-pub fn multipart(data: &[u8]) {
-    let (content_type, body) = lines(data);
+/// Forms with parts, and whatever else the content type says the body is.
+pub(crate) fn multipart(content_type: &str, body: &[u8]) {
     let headers = headers(CONTENT_TYPE, content_type.as_bytes());
     let incoming = Incoming::new(&headers, body, DECODED_BYTES_MAX);
     let _ = incoming.document();
@@ -50,7 +49,7 @@ pub fn encoding(data: &[u8]) {
     }
 }
 
-fn lines(data: &[u8]) -> (&str, &[u8]) {
+pub(crate) fn lines(data: &[u8]) -> (&str, &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     (std::str::from_utf8(&data[..end]).unwrap_or_default(), data.get(end + 1..).unwrap_or_default())
 }

@@ -81,6 +81,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "multipart" => texts(&[
             "multipart/form-data; boundary=x\n--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--\r\n",
             "multipart/form-data; boundary=\"a b\"\n--a b\r\nContent-Disposition: form-data; name=a; filename=f\r\nContent-Type: text/plain\r\n\r\n\r\n--a b--",
+            "multipart/form-data; boundary=x\n--x\r\nContent-Disposition: form-data; name=\"timestamp\"\r\n\r\n1767323038\r\n--x\r\nContent-Disposition: form-data; name=\"signature\"\r\n\r\nf8ff\r\n--x--",
             "application/x-www-form-urlencoded\na[b]=1&a[c][]=2",
             "application/json\n{\"a\":1}",
         ]),

@@ -216,7 +216,7 @@ impl Args for SettingFlags {
             command.arg(match setting.form {
                 // `--https-only` alone means true, and its value must stand behind `=`.
                 Form::Switch => flag.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL"),
-                Form::Text | Form::Secret | Form::PasswordUrl => flag.value_name(value_name(setting.name)),
+                Form::Text | Form::Lists | Form::Secret | Form::PasswordUrl => flag.value_name(value_name(setting.name)),
             })
         })
     }

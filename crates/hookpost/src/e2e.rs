@@ -1,5 +1,6 @@
 //! The whole server in this process, on a port of its own and in a directory of its own: what `serve` and `dev` wire, used as from outside.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::client::{Client, path};
 use crate::config::{Settings, resolve_for_test};
+use crate::connections::{ConnectionLimits, Connections};
 use crate::control::{self, KeyRequest};
 use crate::dev::{self, DevFiles};
 use crate::outside::SystemClock;
@@ -96,7 +98,8 @@ impl TestReceiver {
         let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap().listen().unwrap();
         let url = format!("http://{}/", socket.local_addr().unwrap());
         let stop = CancellationToken::new();
-        drop(TaskTracker::new().spawn(listener::serve(vec![socket], router, stop.clone())));
+        let limits = ConnectionLimits { max: 100, per_address_max: 0, trusted_proxies: Vec::new() };
+        drop(TaskTracker::new().spawn(listener::serve(vec![socket], router, Arc::new(Connections::new(limits)), stop.clone())));
         Self { url, received, stop }
     }
 

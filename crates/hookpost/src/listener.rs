@@ -15,13 +15,12 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-/// Connections at a time; what comes beyond waits in the kernel.
-const CONNECTIONS_MAX: usize = 16_384;
+use crate::connections::{Connection, Connections};
+
 /// The kernel's queue of connections not yet accepted.
 const ACCEPT_BACKLOG: u32 = 4096;
 /// How long a connection may take for the head of a request, waiting for it included: bounds slow clients and idle ones alike.
@@ -54,16 +53,10 @@ impl Bound {
 }
 
 /// Accepts until `stop`; then stops accepting and returns when every connection has ended.
-pub(crate) async fn serve(listeners: Vec<TcpListener>, router: Router, stop: CancellationToken) {
+pub(crate) async fn serve(listeners: Vec<TcpListener>, router: Router, allowed: Arc<Connections>, stop: CancellationToken) {
     let connections = TaskTracker::new();
     let acceptors = TaskTracker::new();
-    let server = Arc::new(Server {
-        http: http(&connections),
-        router,
-        connections: connections.clone(),
-        permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-        stop,
-    });
+    let server = Arc::new(Server { http: http(&connections), router, connections: connections.clone(), allowed, stop });
     for listener in listeners {
         acceptors.spawn(Arc::clone(&server).accept_all(listener));
     }
@@ -78,7 +71,7 @@ struct Server {
     http: auto::Builder<TrackedExecutor>,
     router: Router,
     connections: TaskTracker,
-    permits: Arc<Semaphore>,
+    allowed: Arc<Connections>,
     stop: CancellationToken,
 }
 
@@ -90,13 +83,15 @@ impl Server {
                 accepted = self.accept(&listener) => accepted,
             };
             match accepted {
-                Ok((stream, peer, permit)) => {
+                Ok(Some((stream, peer, connection))) => {
                     let server = Arc::clone(&self);
                     self.connections.spawn(async move {
                         server.converse(stream, peer).await;
-                        drop(permit);
+                        drop(connection);
                     });
                 }
+                // It was closed, because its client has too many.
+                Ok(None) => {}
                 // The client went away before it was its turn.
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
                 Err(error) => {
@@ -107,10 +102,11 @@ impl Server {
         }
     }
 
-    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, PeerAddress, tokio::sync::OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
+    async fn accept(&self, listener: &TcpListener) -> io::Result<Option<(TcpStream, PeerAddress, Connection)>> {
+        let place = self.allowed.place().await.ok_or_else(|| io::Error::other("connections are not taken any more"))?;
         let (stream, peer) = listener.accept().await?;
-        Ok((stream, PeerAddress(peer.ip()), permit))
+        let connection = self.allowed.enter(place, peer.ip());
+        Ok(connection.map(|connection| (stream, PeerAddress(peer.ip()), connection)))
     }
 
     async fn converse(&self, stream: TcpStream, peer: PeerAddress) {
@@ -175,9 +171,14 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::connections::ConnectionLimits;
+
+    fn start() -> (SocketAddr, Arc<Notify>, Arc<Notify>, CancellationToken, tokio::task::JoinHandle<()>) {
+        start_with(ConnectionLimits { max: 100, per_address_max: 0, trusted_proxies: Vec::new() })
+    }
 
     /// Starts a server whose `/slow` says when it was reached and answers when it is allowed to.
-    fn start() -> (SocketAddr, Arc<Notify>, Arc<Notify>, CancellationToken, tokio::task::JoinHandle<()>) {
+    fn start_with(limits: ConnectionLimits) -> (SocketAddr, Arc<Notify>, Arc<Notify>, CancellationToken, tokio::task::JoinHandle<()>) {
         let (reached, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let slow = {
             let (reached, go_on) = (Arc::clone(&reached), Arc::clone(&go_on));
@@ -192,7 +193,7 @@ mod tests {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap().listen().unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let task = TaskTracker::new().spawn(serve(vec![listener], router, stop.clone()));
+        let task = TaskTracker::new().spawn(serve(vec![listener], router, Arc::new(Connections::new(limits)), stop.clone()));
         (address, reached, go_on, stop, task)
     }
 
@@ -228,6 +229,48 @@ mod tests {
         let mut answer = String::new();
         busy.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+        task.await.unwrap();
+    }
+
+    /// A connection from another address of this machine, and what a request on it is answered; nothing where it was closed.
+    async fn ask(server: SocketAddr, from: [u8; 4]) -> (TcpStream, String) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut client = socket.connect(server).await.unwrap();
+        let mut head = [0; 12];
+        // A connection that is closed may be so before or after something was written to it.
+        let asked = async {
+            client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+            client.read_exact(&mut head).await
+        };
+        let answered = asked.await.is_ok();
+        (client, if answered { String::from_utf8_lossy(&head).into_owned() } else { String::new() })
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_client_that_opens_too_many_connections_hinders_no_other() {
+        let limits = ConnectionLimits { max: 20, per_address_max: 3, trusted_proxies: vec!["127.0.0.9/32".parse().unwrap()] };
+        let (address, _, _, stop, task) = start_with(limits);
+        let (greedy, other, proxy) = ([127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 9]);
+        let mut open = Vec::new();
+        for number in 0..30 {
+            let (client, answer) = ask(address, greedy).await;
+            assert_eq!(answer, if number < 3 { "HTTP/1.1 200" } else { "" }, "connection {number}");
+            open.push(client);
+        }
+        assert_eq!(ask(address, other).await.1, "HTTP/1.1 200");
+        for _ in 0..5 {
+            let (client, answer) = ask(address, proxy).await;
+            assert_eq!(answer, "HTTP/1.1 200");
+            open.push(client);
+        }
+        drop(open);
+        // The server hears of the end of a connection when it next looks at it.
+        while ask(address, greedy).await.1.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
         task.await.unwrap();
     }
 }

@@ -5,6 +5,7 @@ mod cli;
 mod client;
 mod commands;
 mod config;
+mod connections;
 mod control;
 mod database;
 mod dev;

@@ -93,7 +93,7 @@ pub(crate) async fn serve(
     // The engine outlives the listener: what the last requests bring still goes out.
     let stop_engine = CancellationToken::new();
     let mut engine = tasks.spawn(parts.engine.run(parts.ready, parts.news, stop_engine.clone()));
-    let mut http = tasks.spawn(listener::serve(listeners, router, stop_listening.clone()));
+    let mut http = tasks.spawn(listener::serve(listeners, router, parts.connections, stop_listening.clone()));
     ready()?;
     let died = tokio::select! {
         () = stop.cancelled() => None,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use hookpost_api::{ApiMetrics, ApiSettings, ApiState, TokenSecret};
+use hookpost_api::{AddressPresets, ApiMetrics, ApiSettings, ApiState, TokenSecret};
 use hookpost_domain::{Clock, Entropy};
 use hookpost_engine::metrics::EngineMetrics;
 use hookpost_engine::{Engine, EngineSettings, Transport};
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Settings;
+use crate::connections::{ConnectionLimits, Connections};
 use crate::database::{self, Database};
 use crate::outside::{SystemClock, SystemEntropy};
 use crate::secrets;
@@ -30,6 +31,7 @@ pub(crate) struct Parts {
     /// What other nodes did, where there are others.
     pub(crate) news: Option<NewsReceiver>,
     pub(crate) router: Router,
+    pub(crate) connections: Arc<Connections>,
     /// Requests that are finished even if their client went away.
     pub(crate) api_tasks: TaskTracker,
     /// Tells the API that this server is about to stop.
@@ -42,6 +44,8 @@ pub(crate) async fn wire(settings: &Settings, local_url: &str) -> anyhow::Result
     let mut registry = Registry::default();
 
     let engine_metrics = EngineMetrics::register(&mut registry);
+    let connections = Arc::new(Connections::new(connection_limits(settings)));
+    connections.register(&mut registry);
     let database::Opened { database, ready, news } = database::open(settings, Arc::new(engine_metrics.clone())).await?;
     let store = database.store();
     let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(transport_settings(settings)?));
@@ -59,7 +63,15 @@ pub(crate) async fn wire(settings: &Settings, local_url: &str) -> anyhow::Result
         stopping: stopping.clone(),
     };
     let router = hookpost_api::router(api, Arc::new(registry));
-    Ok(Parts { database, store, engine, ready, news, router, api_tasks, stopping })
+    Ok(Parts { database, store, engine, ready, news, router, connections, api_tasks, stopping })
+}
+
+fn connection_limits(settings: &Settings) -> ConnectionLimits {
+    ConnectionLimits {
+        max: settings.connections_max,
+        per_address_max: settings.connections_per_address_max,
+        trusted_proxies: settings.trusted_proxies.clone(),
+    }
 }
 
 fn transport_settings(settings: &Settings) -> anyhow::Result<TransportSettings> {
@@ -87,6 +99,7 @@ fn api_settings(settings: &Settings, local_url: &str) -> anyhow::Result<ApiSetti
         default_signature: settings.default_signature,
         public_url: settings.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
         trusted_proxies: settings.trusted_proxies.clone(),
+        address_presets: AddressPresets::published().with(settings.address_presets.clone()),
         payload_retention: settings.payload_retention,
         limits: settings.limits,
         ..ApiSettings::new(TokenSecret::new(secret.0.as_bytes()))

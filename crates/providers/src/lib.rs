@@ -33,6 +33,7 @@
 //!
 //! Adding a provider is a row in `table` and its vectors in `tests/vectors`.
 
+mod addresses;
 mod clock;
 mod cloudevents;
 mod der;
@@ -51,6 +52,7 @@ mod template;
 mod verdict;
 mod verifier;
 
+pub use addresses::{AddressList, address_lists};
 pub use diagnosis::{Context, Diagnosis, LabelledSecret, diagnose};
 pub use provider::{Provider, Scheme, provider, providers};
 pub use request::{Request, SignedRequest, UnsignedRequest};

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use hookpost_domain::multipart::{Part, Parts};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::form_urlencoded;
@@ -121,7 +122,14 @@ impl<'a> Request<'a> {
         form_urlencoded::parse(if self.is_form() { self.body } else { b"" })
     }
 
+    /// A field of a form, whichever of the two kinds of form it is. Files are no fields.
     pub(crate) fn form_value(&self, name: &str) -> Option<Cow<'a, str>> {
+        if self.media_type().is_some_and(|media_type| media_type.eq_ignore_ascii_case("multipart/form-data")) {
+            let content_type = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+            let is_wanted = |part: &Part<'_>| !part.is_file && part.name == name;
+            let part = Parts::of(content_type, self.body).ok()?.map_while(Result::ok).find(is_wanted)?;
+            return std::str::from_utf8(part.value).ok().map(Cow::Borrowed);
+        }
         self.form_pairs().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 }
@@ -135,6 +143,25 @@ fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Reject
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn finds_fields_in_both_kinds_of_form() {
+        let parts = "--B\r\nContent-Disposition: form-data; name=\"id\"; filename=\"id\"\r\n\r\na file\r\n\
+            --B\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\n1 2\r\n--B--\r\n";
+        for (content_type, body, found) in [
+            (Some("multipart/form-data; boundary=B"), parts, Some("1 2")),
+            (Some("Multipart/Form-Data; boundary=\"B\""), parts, Some("1 2")),
+            (Some("multipart/form-data"), parts, None),
+            (Some("multipart/form-data; boundary=B"), "id=1", None),
+            (Some("application/x-www-form-urlencoded"), "x=0&id=1+2&id=3", Some("1 2")),
+            (None, "id=1%202", Some("1 2")),
+            (Some("application/json"), "id=1", None),
+        ] {
+            let headers = content_type.map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))).into_iter().collect();
+            let request = Request { method: "POST", url: "/", headers: &headers, body: body.as_bytes(), peer_ip: None };
+            assert_eq!(request.form_value("id").as_deref(), found, "{content_type:?} {body}");
+        }
+    }
 
     #[test]
     fn finds_path_and_query() {

@@ -16,6 +16,7 @@ use http::{HeaderMap, Method};
 use super::limits::Held;
 use super::peer::{PeerAddress, Surroundings};
 use super::prepared::{Doorway, PreparedSource};
+use super::presets::AddressPresets;
 use super::refusal::Refusal;
 use super::{PATH, replay};
 use crate::state::Api;
@@ -100,10 +101,10 @@ impl Arrival {
         if self.source().disabled { Err(Refusal::disabled()) } else { Ok(()) }
     }
 
-    pub(super) fn check_address(&self) -> Result<(), Refusal> {
+    pub(super) fn check_address(&self, presets: &AddressPresets) -> Result<(), Refusal> {
         let rules = &self.source().rules;
-        let allowed = rules.allowed_networks.is_empty() || self.peer.is_some_and(|peer| rules.allows(peer));
-        if allowed { Ok(()) } else { Err(Refusal::address_not_allowed()) }
+        let allowed = self.peer.is_some_and(|peer| rules.allows(peer, |name| presets.networks(name)));
+        if allowed || rules.allowed_networks.is_empty() { Ok(()) } else { Err(Refusal::address_not_allowed(presets.not_in(rules))) }
     }
 
     /// A receipt makes one message however often it is replayed, also where nothing else tells its event from others.

@@ -14,6 +14,7 @@ mod limits;
 mod metrics;
 mod peer;
 mod prepared;
+mod presets;
 mod receipt;
 mod refusal;
 pub(crate) mod replay;
@@ -38,6 +39,7 @@ use tokio::time::Instant;
 pub(crate) use metrics::DoorMetrics;
 pub use peer::PeerAddress;
 pub(crate) use prepared::{PreparedSource, provider_of};
+pub use presets::AddressPresets;
 
 use self::arrival::Arrival;
 use self::limits::{Held, Place};
@@ -146,7 +148,7 @@ async fn admit(api: &Api, arrival: &Arrival, body: &mut Body, held: &mut Held) -
 /// Address, handshake, signature and its time, parts of the body, schema; then what is new is made durable. Replays come in here too.
 async fn take_in(api: &Api, arrival: &Arrival, body: &Bytes, timing: ReceiptTiming) -> Result<Outcome, Refusal> {
     let started = Instant::now();
-    arrival.check_address()?;
+    arrival.check_address(&api.settings.address_presets)?;
     let proof = match verify::verify(api, arrival, body)? {
         verify::Believed::Handshake(handshake) => return handshake::answer(api, arrival, body, timing, handshake).await,
         verify::Believed::Event(proof) => proof,

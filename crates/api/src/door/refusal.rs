@@ -23,6 +23,8 @@ pub(crate) struct Refusal {
     pub(crate) code: Cow<'static, str>,
     pub(crate) detail: Cow<'static, str>,
     retry_after: Option<Duration>,
+    /// For the owner of the source, and not for the sender.
+    hint: Option<Box<str>>,
     /// What the provider's scheme said, for the diagnosis.
     pub(super) by_scheme: Option<hookpost_providers::Rejection>,
 }
@@ -35,7 +37,7 @@ struct RefusalOut<'a> {
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code: code.into(), detail: detail.into(), retry_after: None, by_scheme: None }
+        Self { status, code: code.into(), detail: detail.into(), retry_after: None, hint: None, by_scheme: None }
     }
 
     fn later(mut self, after: Duration) -> Self {
@@ -104,8 +106,10 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "incomplete_body", "The body ended before it was complete.")
     }
 
-    pub(super) fn address_not_allowed() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "address_not_allowed", "This source takes no requests from this address.")
+    /// `hint`: which lists the address is not in.
+    pub(super) fn address_not_allowed(hint: Option<String>) -> Self {
+        let detail = "This source takes no requests from this address.";
+        Self { hint: hint.map(Into::into), ..Self::new(StatusCode::FORBIDDEN, "address_not_allowed", detail) }
     }
 
     pub(super) fn schema_mismatch(detail: String) -> Self {
@@ -143,8 +147,9 @@ impl Refusal {
         !matches!(&*self.code, "not_found" | "too_slow" | "unavailable")
     }
 
-    /// As the receipt has it.
+    /// As the receipt has it. `hint`: of a diagnosis.
     pub(super) fn rejection(&self, hint: Option<String>) -> receipt::Rejection {
+        let hint = hint.or_else(|| self.hint.as_deref().map(str::to_owned));
         receipt::Rejection { code: self.code.clone().into_owned(), detail: self.detail.clone().into_owned(), hint }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::settings::{read, with_secrets, withhold};
+use crate::door::AddressPresets;
 use crate::problem::Wrong;
 
 const ANSWER_STATUS: std::ops::RangeInclusive<u16> = 200..=599;
@@ -26,7 +27,7 @@ pub(crate) struct Rules(serde_json::Map<String, Value>);
 
 impl Rules {
     /// Answers with something even where a rule is wrong, which is noted. `old`: those that are there.
-    pub(super) fn parse(self, wrong: &mut Wrong, old: Option<&SourceRules>) -> SourceRules {
+    pub(super) fn parse(self, wrong: &mut Wrong, old: Option<&SourceRules>, presets: &AddressPresets) -> SourceRules {
         let old = old.and_then(|old| serde_json::to_value(old).ok()).unwrap_or_default();
         let Some(given) = with_secrets(Value::Object(self.0), &old) else {
             wrong.add("rules.backFill.apiKey", "is only what stands in the place of a secret that is not shown; give the key itself");
@@ -35,6 +36,7 @@ impl Rules {
         match read::<SourceRules>(given) {
             Ok(rules) => {
                 check(wrong, &rules);
+                wrong.each("rules.allowedNetworks", &rules.allowed_networks, |allowed| presets.check(allowed));
                 rules
             }
             Err(Mistake { field, rule }) => {
@@ -140,7 +142,7 @@ impl JsonSchema for Rules {
                 "inFlightMax": { "type": ["integer", "null"], "minimum": 1, "description": "Requests that are worked on at the same time." },
                 "allowedNetworks": {
                     "type": "array", "items": { "type": "string" },
-                    "description": "Networks that may call, as `192.0.2.0/24`. Empty: all."
+                    "description": "Who may call: networks such as `192.0.2.0/24`, and names of lists of addresses such as `github`. Empty: all."
                 },
                 "eventType": optional(extraction.clone(), "Where the event type is taken from; left out: where the provider says it."),
                 "channels": { "type": "array", "items": extraction, "description": "The channels that messages get." },

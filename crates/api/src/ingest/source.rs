@@ -121,7 +121,7 @@ pub(crate) async fn create(
     Body(input): Body<IngestSourceIn>,
 ) -> Result<Created<IngestSourceOut>, Problem> {
     let org = caller.org(Right::Manage)?;
-    let new = input.parse(None)?;
+    let new = input.parse(None, &api.settings.address_presets)?;
     create_from(&api, org, new, Mode::Do).await.map(Created)
 }
 
@@ -141,7 +141,7 @@ pub(crate) async fn upsert(
     let mode = if query.dry_run == Some(true) { Mode::Pretend } else { Mode::Do };
     let reference = Reference::parse(api.store.public_ids(), &path.source_id);
     let old = api.store.source(org, reference).await?;
-    let new = input.parse(old.as_deref())?;
+    let new = input.parse(old.as_deref(), &api.settings.address_presets)?;
     let Some(source) = old else { return create_from(&api, org, new, mode).await.map(CreatedOr::Created) };
     new.check_application(&api, org, &source).await?;
     change_source(&api, &source, new.into_change(), mode).await.map(CreatedOr::Existing)
@@ -154,7 +154,7 @@ pub(crate) async fn patch(
     Body(input): Body<IngestSourcePatch>,
 ) -> Result<Json<IngestSourceOut>, Problem> {
     let source = caller.source(&api, &path.source_id, Right::Manage).await?;
-    let change = input.parse(&source)?;
+    let change = input.parse(&source, &api.settings.address_presets)?;
     change_source(&api, &source, change, Mode::Do).await.map(Json)
 }
 

@@ -1,7 +1,7 @@
 //! `hookpost providers`: whose webhooks can be verified, and what a receiver has to know of them. Needs no server.
 
 use clap::Args;
-use hookpost_providers::{Provider, Scheme, providers};
+use hookpost_providers::{AddressList, Provider, Scheme, address_lists, providers};
 use serde_json::{Value, json};
 
 use super::incoming::provider_named;
@@ -13,16 +13,23 @@ use crate::output::{self, Table};
 Examples:
   hookpost providers
   hookpost providers stripe
+  hookpost providers --addresses
   hookpost providers --json")]
 pub(crate) struct ProvidersArgs {
     /// Show this one in full
     name: Option<String>,
+    /// The addresses from which providers send, as this version knows them, and of which day each list is
+    #[arg(long)]
+    addresses: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &ProvidersArgs) -> anyhow::Result<()> {
+    if args.addresses {
+        return show_addresses(args);
+    }
     let Some(name) = &args.name else {
         if args.json {
             let all: Vec<_> = providers().iter().map(as_json).collect();
@@ -35,6 +42,40 @@ pub(crate) fn run(args: &ProvidersArgs) -> anyhow::Result<()> {
         return Ok(output::print_json(&as_json(provider))?);
     }
     Ok(output::print(in_full(provider))?)
+}
+
+/// All lists, or that of one name, which need not be a provider whose webhooks are known here.
+fn show_addresses(args: &ProvidersArgs) -> anyhow::Result<()> {
+    let is_wanted = |list: &&AddressList| args.name.as_deref().is_none_or(|name| list.name == name);
+    let lists: Vec<_> = address_lists().iter().filter(is_wanted).collect();
+    match (&args.name, lists.as_slice()) {
+        (Some(name), []) => {
+            let known: Vec<_> = address_lists().iter().map(|list| list.name).collect();
+            Err(Failure::Usage(format!("there is no list of addresses {name:?}; there are {}", known.join(", "))).into())
+        }
+        (Some(_), [list]) if args.json => Ok(output::print_json(&addresses_as_json(list))?),
+        (Some(_), [list]) => Ok(output::print(addresses_in_full(list))?),
+        _ if args.json => Ok(output::print_json(&json!({"data": lists.into_iter().map(addresses_as_json).collect::<Vec<_>>()}))?),
+        _ => Ok(output::print(addresses_table(&lists))?),
+    }
+}
+
+fn addresses_table(lists: &[&AddressList]) -> Table {
+    let mut table = Table::new(&["NAME", "NETWORKS", "AS OF", "PUBLISHED AT"]);
+    for list in lists {
+        table.row([list.name.to_owned(), list.networks().len().to_string(), list.as_of.to_owned(), list.published_at.to_owned()]);
+    }
+    table
+}
+
+fn addresses_as_json(list: &AddressList) -> Value {
+    let networks: Vec<_> = list.networks().iter().map(ToString::to_string).collect();
+    json!({ "name": list.name, "asOf": list.as_of, "publishedAt": list.published_at, "networks": networks })
+}
+
+fn addresses_in_full(list: &AddressList) -> String {
+    let networks: String = list.networks().iter().map(|network| format!("{network}\n")).collect();
+    format!("{}, as of {}, published at {}\n{networks}", list.name, list.as_of, list.published_at)
 }
 
 fn table() -> Table {
@@ -100,6 +141,9 @@ fn in_full(provider: &Provider) -> String {
         row("documentation", provider.documentation);
     }
     row("handshake", provider.handshake().unwrap_or("none"));
+    if let Some(list) = address_lists().iter().find(|list| list.name == provider.name) {
+        row("addresses", &format!("known, as of {}: allowedNetworks = [\"{}\"]", list.as_of, list.name));
+    }
     for scheme in provider.schemes {
         text.push_str(&format!("\nscheme {}\n", scheme.name));
         let mut row = |name: &str, value: &str| text.push_str(&format!("  {name:<15}{value}\n"));

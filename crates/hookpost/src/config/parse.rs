@@ -1,5 +1,6 @@
 //! Readers of single values: text in, a value or the rule that it breaks out.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -119,6 +120,40 @@ pub(super) fn subnets(text: &str) -> Result<Vec<IpNet>, Invalid> {
             item.parse().or(single).map_err(|_| Invalid::new("must be networks such as `10.1.0.0/16`, separated by commas"))
         })
         .collect()
+}
+
+/// `github=192.0.2.0/24,2001:db8::/32;office=198.51.100.7`
+pub(super) fn address_presets(text: &str) -> Result<BTreeMap<String, Vec<IpNet>>, Invalid> {
+    let mut presets = BTreeMap::new();
+    for list in text.split(';').map(str::trim).filter(|list| !list.is_empty()) {
+        let rule = || Invalid::new("must be lists such as `office=192.0.2.0/24,198.51.100.7`, separated by semicolons");
+        let (name, networks) = list.split_once('=').ok_or_else(rule)?;
+        let name = preset_name(name.trim())?;
+        let networks = items(networks).map(|item| network(&name, item)).collect::<Result<Vec<_>, _>>()?;
+        if networks.is_empty() {
+            return Err(Invalid::new(format!("the list `{name}` must have an address or a network such as `192.0.2.0/24`")));
+        }
+        if presets.contains_key(&name) {
+            return Err(Invalid::new(format!("has the list `{name}` twice")));
+        }
+        presets.insert(name, networks);
+    }
+    Ok(presets)
+}
+
+/// It stands where networks stand too, so it cannot look like one.
+fn preset_name(name: &str) -> Result<String, Invalid> {
+    let is_of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_of_name) {
+        return Ok(name.to_owned());
+    }
+    Err(Invalid::new(format!("names a list `{name}`; a name has small letters, digits, `_` and `-`, and begins with a letter")))
+}
+
+fn network(list: &str, text: &str) -> Result<IpNet, Invalid> {
+    let single = || text.parse::<std::net::IpAddr>().map(IpNet::from).ok();
+    let rule = || format!("the list `{list}` has `{text}`, which is neither an address nor a network such as `192.0.2.0/24`");
+    text.parse().ok().or_else(single).ok_or_else(|| Invalid::new(rule()))
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, Invalid> {

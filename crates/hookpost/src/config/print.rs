@@ -44,7 +44,7 @@ pub(super) fn shown(setting: &Setting, text: &str) -> String {
     match setting.form {
         Form::Secret if !text.is_empty() => WITHHELD.to_owned(),
         Form::PasswordUrl => without_password(text),
-        Form::Secret | Form::Text | Form::Switch => text.to_owned(),
+        Form::Secret | Form::Text | Form::Switch | Form::Lists => text.to_owned(),
     }
 }
 

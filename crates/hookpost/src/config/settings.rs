@@ -1,5 +1,6 @@
 //! The table of settings and what they become. A setting is added here and nowhere else.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub(crate) enum Form {
     Text,
     /// The flag may stand without a value.
     Switch,
+    /// Lists by name: a table in the file.
+    Lists,
     /// Never printed.
     Secret,
     /// A URL, printed without its password.
@@ -73,6 +76,11 @@ pub(crate) struct Settings {
     pub(crate) public_url: Option<Url>,
     pub(crate) portal_url: Option<Url>,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Lists of addresses that go before those of the program, or stand beside them.
+    pub(crate) address_presets: BTreeMap<String, Vec<IpNet>>,
+    pub(crate) connections_max: usize,
+    /// 0: no limit.
+    pub(crate) connections_per_address_max: usize,
     pub(crate) jwt_secret: Option<Secret>,
     pub(crate) master_key: Option<MasterKey>,
     pub(crate) request_body_bytes_max: usize,
@@ -216,6 +224,23 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Text,
         "Networks of the proxies in front of this server, separated by commas: what they say in `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` or in `Forwarded` is believed. Nobody else's is.",
         |s, v| parse::subnets(v).map(|x| s.trusted_proxies = x)
+    ),
+    setting!(
+        "address_presets",
+        "",
+        Lists,
+        "Lists of addresses that sources can name in `allowedNetworks`, in the place of those that `hookpost providers --addresses` shows or beside them: `github=192.0.2.0/24,2001:db8::/32;office=198.51.100.7`. In the file a table.",
+        |s, v| parse::address_presets(v).map(|x| s.address_presets = x)
+    ),
+    setting!("connections_max", "16384", Text, "Connections of clients that may be open at a time; the next ones wait.", |s, v| {
+        parse::whole_number(v, 1, 1_000_000).map(|x| s.connections_max = x as usize)
+    }),
+    setting!(
+        "connections_per_address_max",
+        "4096",
+        Text,
+        "Connections that one address may have open, or one /64 network of IPv6; the next ones are closed at once. Proxies that `trusted_proxies` names are not counted. 0: no limit.",
+        |s, v| parse::whole_number(v, 0, 1_000_000).map(|x| s.connections_per_address_max = x as usize)
     ),
     setting!(
         "jwt_secret",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::print::shown;
-use super::settings::{SETTINGS, Setting, Settings, check_together};
+use super::settings::{Form, SETTINGS, Setting, Settings, check_together};
 
 /// Variables that are not settings of the server, but known: where the file is, and what the client commands use.
 const OTHER_VARIABLES: &[&str] = &["HOOKPOST_CONFIG", "HOOKPOST_URL", "HOOKPOST_API_KEY"];
@@ -180,16 +180,20 @@ fn read_toml(file: &FileText, problems: &mut Vec<String>) -> BTreeMap<String, St
     };
     let mut values = BTreeMap::new();
     for (key, value) in table {
-        if !SETTINGS.iter().any(|setting| setting.name == key) {
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.name == key) else {
             let hint = suggest(&key, SETTINGS.iter().map(|setting| setting.name.to_owned()));
             problems.push(format!("{place}: there is no setting {key:?}{hint}"));
             continue;
-        }
-        match written_form(&value) {
+        };
+        let (text, rule) = match (&value, setting.form) {
+            (toml::Value::Table(lists), Form::Lists) => (written_lists(lists), "must be a table of lists of strings"),
+            _ => (written_form(&value), "must be a string, a number, true or false, or a list of these"),
+        };
+        match text {
             Some(text) => {
                 values.insert(key, text);
             }
-            None => problems.push(format!("{place}: {key}: must be a string, a number, true or false, or a list of these")),
+            None => problems.push(format!("{place}: {key}: {rule}")),
         }
     }
     values
@@ -203,6 +207,12 @@ fn written_form(value: &toml::Value) -> Option<String> {
         toml::Value::Array(items) => items.iter().map(written_form).collect::<Option<Vec<_>>>().map(|items| items.join(",")),
         toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => None,
     }
+}
+
+/// `name=a,b;other=c`
+fn written_lists(lists: &toml::Table) -> Option<String> {
+    let list = |(name, items): (&String, &toml::Value)| Some(format!("{name}={}", written_form(items)?));
+    lists.iter().map(list).collect::<Option<Vec<_>>>().map(|lists| lists.join(";"))
 }
 
 fn unknown_variables(environment: &Environment) -> Vec<String> {
@@ -313,6 +323,34 @@ mod tests {
                 "log = 'a=b=c'",
                 "log (h.toml) = \"a=b=c\": must be a level (`error`, `warn`, `info`, `debug`, `trace`), or levels per part: `info,hookpost_engine=debug`",
             ),
+            (
+                &[],
+                "[address_presets]\ngithub = ['192.0.2.0/24', 'hub']",
+                "address_presets (h.toml) = \"github=192.0.2.0/24,hub\": the list `github` has `hub`, which is neither an address nor a network such as `192.0.2.0/24`",
+            ),
+            (
+                &[],
+                "[address_presets]\noffice = []",
+                "address_presets (h.toml) = \"office=\": the list `office` must have an address or a network such as `192.0.2.0/24`",
+            ),
+            (
+                &[],
+                "[address_presets]\n'Git Hub' = '192.0.2.1'",
+                "address_presets (h.toml) = \"Git Hub=192.0.2.1\": names a list `Git Hub`; a name has small letters, digits, `_` and `-`, and begins with a letter",
+            ),
+            (
+                &[("HOOKPOST_ADDRESS_PRESETS", "github")],
+                "",
+                "HOOKPOST_ADDRESS_PRESETS = \"github\": must be lists such as `office=192.0.2.0/24,198.51.100.7`, separated by semicolons",
+            ),
+            (
+                &[("HOOKPOST_ADDRESS_PRESETS", "a=192.0.2.1;a=192.0.2.2")],
+                "",
+                "HOOKPOST_ADDRESS_PRESETS = \"a=192.0.2.1;a=192.0.2.2\": has the list `a` twice",
+            ),
+            (&[], "[address_presets.github]\nv4 = '192.0.2.1'", "h.toml: address_presets: must be a table of lists of strings"),
+            (&[], "[trusted_proxies]\na = 'b'", "h.toml: trusted_proxies: must be a string, a number, true or false, or a list of these"),
+            (&[], "connections_max = 0", "connections_max (h.toml) = \"0\": must be a whole number from 1 to 1000000"),
             // Secrets are not repeated.
             (&[("HOOKPOST_JWT_SECRET", "hunter2")], "", "HOOKPOST_JWT_SECRET: must be at least 16 characters long"),
             (
@@ -351,6 +389,13 @@ mod tests {
         assert!(settings.https_only);
         assert!(!settings.engine.header_sets.webhook && settings.engine.header_sets.svix);
         assert_eq!(settings.io_threads, 3);
+        let lists = "[address_presets]\ngithub = ['192.0.2.0/24', '2001:db8::/32']\nan-office = '198.51.100.7'";
+        let in_one_line = "an-office=198.51.100.7 ; github = 192.0.2.0/24, 2001:db8::/32;";
+        for resolved in [check(&[], &[], lists), check(&[("address_presets", in_one_line)], &[], "")] {
+            let presets = resolved.unwrap().settings.address_presets;
+            let written: Vec<_> = presets.iter().map(|(name, networks)| format!("{name} {networks:?}")).collect();
+            assert_eq!(written, ["an-office [198.51.100.7/32]", "github [192.0.2.0/24, 2001:db8::/32]"]);
+        }
         assert!(!format!("{settings:?}").contains("[0, 0"), "the master key shows in Debug");
     }
 }

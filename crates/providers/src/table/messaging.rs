@@ -63,7 +63,7 @@ pub(super) const MAILGUN: Provider = Provider {
                 .time("$.signature.timestamp | form:timestamp", Unit::Seconds, None, Future::Within),
         ),
     )
-    .event("$.event-data.id", "$.event-data.event")],
+    .event("$.event-data.id", "$.event-data.event | form:event")],
     ritual: Ritual::None,
 };
 

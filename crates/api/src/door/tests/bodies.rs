@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::{StreamExt, stream};
 use hookpost_domain::receipt::ReceivedBody;
-use hookpost_domain::source::Extraction;
+use hookpost_domain::source::{DeduplicateBy, Deduplication, Extraction};
 
 use super::*;
 
@@ -53,6 +53,42 @@ async fn fields_are_found_in_every_kind_of_body_that_has_some() {
     assert_eq!(step.event_types().await, ["json", "a_form", "in.parts", "plain", "webhook.received", "webhook.received"]);
     let last = step.server.receiver.requests.lock().pop().unwrap();
     assert_eq!((last.headers["content-type"].as_bytes(), &last.body[..]), (&b"application/octet-stream"[..], &b"\x00\xff\xfe"[..]));
+    step.server.stop().await;
+}
+
+/// Mailgun sends mail as a form, with parts where something is attached to it; what it signs are three of its fields.
+#[tokio::test(start_paused = true)]
+async fn a_form_is_verified_by_its_fields_and_told_from_others_by_them() {
+    let timestamp = (crate::testing::START.unix_ms() / 1000).to_string();
+    let signed = |token: &str| {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
+        let tag = ring::hmac::sign(&key, format!("{timestamp}{token}").as_bytes());
+        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let parts = |token: &str, signature: &str| {
+        let file = "--B\r\nContent-Disposition: form-data; name=\"attachment-1\"; filename=\"a.bin\"\r\n\r\n\0\u{ff}--B\r\n\r\n";
+        let field = |(name, value): (&str, &str)| format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        let fields = [("event", "opened"), ("timestamp", &timestamp), ("token", token), ("signature", signature)].map(field).concat();
+        format!("{file}{fields}--B--\r\n")
+    };
+    let rules = SourceRules {
+        deduplicate: Deduplication { by: DeduplicateBy::Fields(vec![Extraction::Path("$.token".into())]), ..Deduplication::default() },
+        ..SourceRules::default()
+    };
+    let step = Doorstep::of("mailgun", &format!(r#"{{"secret": "{SECRET}"}}"#), rules).await;
+    let (one, two) = (signed("token 1"), signed("token 2"));
+    for (token, signature, status) in
+        [("token 1", &one, 200), ("token 1", &one, 200), ("token 2", &two, 200), ("token 2", &one, 401), ("token 3", &two, 401)]
+    {
+        let knock = Knock::post(parts(token, signature)).header("content-type", "multipart/form-data; boundary=B");
+        assert_eq!(step.send(knock).await.status, status, "{token}");
+    }
+    let url_encoded = format!("event=clicked&timestamp={timestamp}&token=token+4&signature={}", signed("token 4"));
+    let knock = Knock::post(url_encoded).header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(step.send(knock).await.status, 200);
+    assert_eq!(step.verdicts().await, ["accepted", "accepted", "accepted", "bad_signature", "bad_signature", "duplicate"]);
+    assert_eq!(step.event_types().await[..1], ["opened"]);
+    assert!(step.payloads().await.contains(&parts("token 1", &one)), "its parts go on as they came");
     step.server.stop().await;
 }
 

@@ -30,6 +30,56 @@ async fn the_allowlist_is_asked_about_the_client_beyond_trusted_proxies() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_is_asked_by_its_name_and_a_receipt_says_which_and_of_which_day() {
+    let published = hookpost_providers::address_lists().iter().find(|list| list.name == "github").unwrap();
+    let genuine = published.networks()[0].addr().to_string();
+    let rules = |names: &[&str]| SourceRules {
+        allowed_networks: names.iter().map(|name| name.parse().unwrap()).collect(),
+        ..SourceRules::default()
+    };
+    let own = |settings: &mut ApiSettings| {
+        let lists = [("own", "203.0.113.0/24"), ("stripe", "198.51.100.0/24")];
+        let lists = lists.map(|(name, network)| (name.to_owned(), vec![network.parse().unwrap()]));
+        settings.address_presets = crate::door::AddressPresets::published().with(lists);
+    };
+    let step = Doorstep::with_settings("generic-webhook", "{}", rules(&["github", "own", "stripe"]), own).await;
+    for (peer, status) in [(&*genuine, 200), ("203.0.113.7", 200), ("198.51.100.7", 200), ("3.18.12.63", 403), ("192.0.2.1", 403)] {
+        assert_eq!(step.send(Knock::json("{}").from(peer)).await.status, status, "{peer}");
+    }
+    let hint = |receipt: Receipt| match receipt.verdict {
+        receipt::Verdict::Rejected(rejection) => rejection.hint.unwrap_or_default(),
+        other => panic!("{other:?}"),
+    };
+    let said = hint(step.receipts().await.pop().unwrap());
+    assert!(
+        said.contains(&format!("`github` of this version, which is that of {} ({})", published.as_of, published.published_at)),
+        "{said}"
+    );
+    assert!(said.contains("`own` of the configuration, nor in the list `stripe` of the configuration"), "{said}");
+
+    // A list that an earlier version or configuration had.
+    step.change(move |source| source.rules = rules(&["gone"])).await;
+    assert_eq!(step.send(Knock::json("{}").from(&genuine)).await.status, 403);
+    let said = hint(step.receipts().await.pop().unwrap());
+    assert!(said.contains("`gone`, which this server does not know"), "{said}");
+    step.server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_an_old_list_kept_out_is_let_in_by_a_replay() {
+    let rules = SourceRules { allowed_networks: vec!["telegram".parse().unwrap()], ..SourceRules::default() };
+    let step = Doorstep::open(rules).await;
+    assert_eq!(step.send(Knock::json("{\"late\": 1}").from("203.0.113.7")).await.status, 403);
+    let receipt = step.receipts().await.pop().unwrap().id;
+    // In place of another configuration, which takes another start.
+    step.change(|source| source.rules.allowed_networks.push("203.0.113.0/24".parse().unwrap())).await;
+    let replayed = crate::door::replay::replay(&step.server.api, &step.stored().await, receipt).await.unwrap();
+    assert_eq!(word(&replayed.verdict), "accepted");
+    assert_eq!(step.payloads().await, ["{\"late\": 1}"]);
+    step.server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_signed_url_is_the_public_one() {
     let settings = r#"{"secret": "twilio token"}"#;
     let knock = |origin: &str| {

@@ -7,6 +7,7 @@ use hookpost_domain::{Application, ApplicationId, Invalid, OrgId, Source, Timest
 use hookpost_store::Reference;
 
 use super::{IngestSourceIn, IngestSourcePatch};
+use crate::door::AddressPresets;
 use crate::ingest::kind;
 use crate::problem::{Problem, Wrong};
 use crate::state::Api;
@@ -39,13 +40,13 @@ pub(super) struct SourceChange {
 
 impl IngestSourceIn {
     /// `old` is the source that it replaces.
-    pub(super) fn parse(self, old: Option<&Source>) -> Result<NewSource, Problem> {
+    pub(super) fn parse(self, old: Option<&Source>, presets: &AddressPresets) -> Result<NewSource, Problem> {
         let mut wrong = Wrong::in_body();
         let name = wrong.check("name", name(self.name));
         let uid = wrong.optional("uid", self.uid, v1::short_uid::<SourceIdKind>);
         let metadata = wrong.optional("metadata", self.metadata, v1::metadata).unwrap_or_default();
         let kind = kind::parse(&mut wrong, &self.r#type, self.config.unwrap_or_default());
-        let rules = self.rules.map(|rules| rules.parse(&mut wrong, old.map(|source| &source.rules)));
+        let rules = self.rules.map(|rules| rules.parse(&mut wrong, old.map(|source| &source.rules), presets));
         let (Some(name), Some(kind)) = (name, kind) else { return Err(wrong.problem()) };
         wrong.nothing()?;
         Ok(NewSource { name, uid, metadata, kind, rules, disabled: self.disabled, application: self.application })
@@ -53,7 +54,7 @@ impl IngestSourceIn {
 }
 
 impl IngestSourcePatch {
-    pub(super) fn parse(self, old: &Source) -> Result<SourceChange, Problem> {
+    pub(super) fn parse(self, old: &Source, presets: &AddressPresets) -> Result<SourceChange, Problem> {
         let mut wrong = Wrong::in_body();
         let kind = match (self.r#type, self.config) {
             (None, None) => None,
@@ -65,7 +66,7 @@ impl IngestSourcePatch {
             uid: self.uid.map(|given| wrong.optional("uid", given, v1::short_uid::<SourceIdKind>)),
             metadata: wrong.optional("metadata", self.metadata, v1::metadata),
             kind,
-            rules: self.rules.map(|rules| rules.parse(&mut wrong, Some(&old.rules))),
+            rules: self.rules.map(|rules| rules.parse(&mut wrong, Some(&old.rules), presets)),
             disabled: self.disabled,
         };
         wrong.nothing()?;

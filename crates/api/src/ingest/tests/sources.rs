@@ -127,7 +127,7 @@ async fn a_repeated_create_with_a_key_makes_one() {
 async fn the_rules_come_back_as_they_were_written() {
     let server = TestServer::start();
     let rules = json!({
-        "bodyBytesMax": 1000, "rateLimit": 10, "inFlightMax": 2, "allowedNetworks": ["192.0.2.0/24", "2001:db8::/32"],
+        "bodyBytesMax": 1000, "rateLimit": 10, "inFlightMax": 2, "allowedNetworks": ["192.0.2.0/24", "2001:db8::/32", "github"],
         "eventType": { "header": "x-event" }, "channels": [{ "path": "$.project" }, { "value": "all" }], "orderingKey": { "path": "$.id" },
         "forwardHeaders": ["x-trace"], "deduplicate": { "by": { "fields": [{ "path": "$.id" }] }, "windowS": 60 }, "schema": "quarantine",
         "answer": { "status": 202, "headers": [["x-seen", "yes"]], "body": "ok" }, "acceptUnverified": true,
