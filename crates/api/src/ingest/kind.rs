@@ -64,7 +64,7 @@ const SVIX_NAMES: [&str; 42] = [
 ];
 /// How it signs is known (`t=…,v0=…`, the HMAC of `{t}.{body}`), the header in which that stands is not. To let its requests in unseen would be the opposite of
 /// what the type promises.
-const NOT_PUBLISHED: &str = "vgs";
+const NOT_CONFIRMED: &str = "vgs";
 
 /// Words that Svix has for settings of one provider.
 const OTHER_WORDS: [(&str, &str, &str); 4] = [
@@ -158,7 +158,7 @@ fn note(wrong: &mut Wrong, parsed: Result<SourceKind, Mistake>) -> Option<Source
 }
 
 fn unknown(type_name: &str) -> String {
-    if type_name == NOT_PUBLISHED {
+    if type_name == NOT_CONFIRMED {
         return "is known by name only: in which header its signature stands could not be confirmed, so nothing could be verified. Look at a request of \
                 yours, take the type `generic_hmac`, and describe it"
             .to_owned();
