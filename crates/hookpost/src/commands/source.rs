@@ -17,7 +17,7 @@ Examples:
   hookpost source create --type stripe --secret whsec_… --app acme
   hookpost source create --type generic_hmac --secret … --set header=X-Signature --set encoding=hex
   hookpost source create --type cron --set 'schedule=0 3 * * *' --set 'payload={\"task\": \"report\"}'
-  hookpost source create --type http-poll --set url=https://api.example.com/orders --set everyS=60 --set 'items=$.data' --set 'itemId=$.id'
+  hookpost source create --type http-poll --set url=https://api.example.com/orders --set everyS=60
   hookpost source update src_2cX… --fields '{\"rules\": {\"rateLimit\": 100}}'
   hookpost source rotate-url src_2cX…
 
