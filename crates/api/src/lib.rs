@@ -21,7 +21,6 @@ mod page;
 mod problem;
 mod query;
 mod routes;
-mod schema;
 mod state;
 mod table;
 mod tenant;

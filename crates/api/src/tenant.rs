@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hookpost_domain::tenant::{EnvironmentSettings, TenantLimits};
 use hookpost_domain::{EventTypeName, OrgId, RowId, Timestamp};
+use hookpost_engine::schema::{Schemas, Words, misfit_of};
 use hookpost_store::{Named, Order, PageRequest, Unavailable};
 use serde_json::Value;
 
 use crate::problem::{FieldError, Problem, VALUE_ERROR};
-use crate::schema::{Schemas, Words, misfit_of};
 use crate::state::Api;
 
 const TENANTS_REMEMBERED_MAX: u64 = 10_000;

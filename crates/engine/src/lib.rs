@@ -13,6 +13,7 @@
 
 pub mod metrics;
 pub mod pull;
+pub mod schema;
 pub mod settings;
 pub mod status;
 pub mod transport;

@@ -58,8 +58,18 @@ pub(crate) struct Changes {
     looked_at_ms: Mutex<Option<f64>>,
     /// Changes that this node is making.
     pub(crate) under_way: TaskTracker,
-    /// By application.
-    turns: [tokio::sync::Mutex<()>; TURNS],
+    turns: Turns,
+}
+
+/// One at a time for each application, in the order in which they come.
+#[derive(Debug, Default)]
+pub(crate) struct Turns([tokio::sync::Mutex<()>; TURNS]);
+
+impl Turns {
+    pub(crate) async fn of(&self, id: ApplicationId) -> MutexGuard<'_, ()> {
+        let hash = foldhash::fast::FixedState::default().hash_one(id);
+        self.0[hash as usize % TURNS].lock().await
+    }
 }
 
 impl Changes {
@@ -83,8 +93,7 @@ impl Changes {
     ///
     /// To be asked for with a connection in hand: whoever has the turn must not have to wait for one.
     pub(crate) async fn turn(&self, id: ApplicationId) -> MutexGuard<'_, ()> {
-        let hash = foldhash::fast::FixedState::default().hash_one(id);
-        self.turns[hash as usize % TURNS].lock().await
+        self.turns.of(id).await
     }
 
     /// Waits for what is being changed; nothing may be begun any more.

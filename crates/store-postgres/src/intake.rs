@@ -79,11 +79,13 @@ impl Intake for PostgresStore {
 }
 
 impl PostgresStore {
+    /// Where it has to be read, one at a time: what a source hands over in its order, all at once, goes on in its order. (And it is read once.)
     async fn view(&self, application: ApplicationId) -> Result<Option<Arc<ApplicationView>>, Unavailable> {
-        match self.shared.catalog.application(application) {
-            Some(view) => Ok(Some(view)),
-            None => self.application_by_id(application).await,
+        if let Some(view) = self.shared.catalog.application(application) {
+            return Ok(Some(view));
         }
+        let _turn = tokio::task::unconstrained(self.shared.reading.of(application)).await;
+        self.application_by_id(application).await
     }
 
     async fn find_answer(&self, key: IdempotencyKey, oldest: Timestamp) -> Result<Option<KeptAnswer>, StoreError> {

@@ -64,7 +64,7 @@ pub use schema::{Migration, check, migrate};
 pub use transfer::PostgresTransfer;
 
 use crate::batch::Waiting;
-use crate::changes::Changes;
+use crate::changes::{Changes, Turns};
 use crate::connect::{Connections, connect_first};
 use crate::error::StoreError;
 use crate::hints::Hints;
@@ -159,6 +159,7 @@ async fn begin(client: &mut Client, connections: Connections, options: PostgresO
         owned: Mutex::default(),
         hints: Hints::new(options.notify),
         catalog: CatalogCache::new(catalog::load_revocations(client).await?),
+        reading: Turns::default(),
         changes: Changes::default(),
         poll_every: options.poll_every,
         unhealthy: RwLock::default(),

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::accept::AcceptCommand;
 use crate::batch::Waiting;
-use crate::changes::Changes;
+use crate::changes::{Changes, Turns};
 use crate::connect::Connections;
 use crate::hints::Hints;
 use crate::leases::Leases;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) owned: Mutex<Owned>,
     pub(crate) hints: Hints,
     pub(crate) catalog: CatalogCache,
+    /// Of those who want an application that is not in memory.
+    pub(crate) reading: Turns,
     pub(crate) changes: Changes,
     /// How often it is asked what other nodes did, at least.
     pub(crate) poll_every: Duration,

@@ -7,18 +7,19 @@ use std::sync::Arc;
 use hookpost_domain::receipt::Origin;
 use hookpost_domain::source::{Source, SourceToken};
 use hookpost_domain::{ReceiptId, Timestamp, limits};
+use hookpost_engine::pull::once_of_replay;
 use hookpost_providers::{Provider, Request};
 use hookpost_shaping::Incoming;
 use hookpost_store::intake::Once;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
+use super::PATH;
 use super::limits::Held;
 use super::peer::{PeerAddress, Surroundings};
 use super::prepared::{Doorway, PreparedSource};
 use super::presets::AddressPresets;
 use super::refusal::Refusal;
-use super::{PATH, replay};
 use crate::state::Api;
 
 /// What stands for the token in URLs that are kept.
@@ -110,7 +111,7 @@ impl Arrival {
     /// A receipt makes one message however often it is replayed, also where nothing else tells its event from others.
     pub(super) fn once_of_replay(&self, once: Option<Once>) -> Option<Once> {
         let receipt = self.replay_of;
-        once.or_else(|| receipt.map(replay::once))
+        once.or_else(|| receipt.map(once_of_replay))
     }
 
     /// For the scheme of the provider.

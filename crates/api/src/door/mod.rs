@@ -18,7 +18,6 @@ mod presets;
 mod receipt;
 mod refusal;
 pub(crate) mod replay;
-mod schema;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -32,6 +31,7 @@ use bytes::Bytes;
 use hookpost_domain::limits::{DIAGNOSES_AT_ONCE_MAX, RECEIPTS_WAITING_MAX, SOURCE_ANSWER_DEADLINE};
 use hookpost_domain::receipt::{ReceiptTiming, VerdictKind};
 use hookpost_domain::{MessageId, ReceiptId};
+use hookpost_engine::schema::Misfit;
 use hookpost_providers::{Answer, Event};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -156,12 +156,14 @@ async fn take_in(api: &Api, arrival: &Arrival, body: &Bytes, timing: ReceiptTimi
     let (mapped, misfit) = {
         let incoming = arrival.incoming(api, body);
         let mapped = event::map(api, arrival, &incoming, body, &proof.event)?;
-        let misfit = schema::check(api, arrival, &incoming, &mapped.content.event_type).await?;
+        let (source, schemas) = (arrival.source(), &arrival.prepared.schemas);
+        let misfit = schemas.check(&*api.store, &source.org, source.rules.schema, &incoming, &mapped.content.event_type).await?;
         (mapped, misfit)
     };
     let timing = ReceiptTiming { verify: started.elapsed(), ..timing };
     match misfit {
-        Some(detail) => receipt::quarantine(api, arrival, body, timing, proof, detail).await,
+        Some(Misfit::Rejected(detail)) => Err(Refusal::schema_mismatch(detail)),
+        Some(Misfit::Quarantined(detail)) => receipt::quarantine(api, arrival, body, timing, proof, detail).await,
         None => receipt::make_message(api, arrival, mapped, timing, proof).await,
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hookpost_domain::source::{ProviderSettings, Source, SourceKind, SourceRules};
 use hookpost_domain::{SourceId, limits};
+use hookpost_engine::schema::Schemas;
 use hookpost_providers::{Provider, Settings, Verifier};
 use hookpost_shaping::{InvalidRule, Mapping};
 use moka::sync::Cache;
@@ -11,7 +12,6 @@ use parking_lot::Mutex;
 
 use super::answer::PreparedAnswer;
 use super::limits::{Budget, Usage};
-use crate::schema::Schemas;
 
 /// A rate beyond this is none.
 const RATE_MAX: u32 = u16::MAX as u32;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use hookpost_domain::receipt;
+use hookpost_engine::schema::SCHEMA_MISMATCH;
 use hookpost_shaping::Unreadable;
 use hookpost_store::{AcceptError, Unavailable};
 use http::header::{CONNECTION, RETRY_AFTER};
@@ -113,7 +114,7 @@ impl Refusal {
     }
 
     pub(super) fn schema_mismatch(detail: String) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "schema_mismatch", detail)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, SCHEMA_MISMATCH, detail)
     }
 
     /// The store may still do it; the repetition is then a duplicate.

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hookpost_domain::limits::{DEDUPLICATION_WINDOW_MAX, RECEIPTS_REPLAYED_AT_ONCE_MAX};
+use hookpost_domain::limits::RECEIPTS_REPLAYED_AT_ONCE_MAX;
 use hookpost_domain::receipt::{Origin, Receipt, ReceiptTiming, ReceivedBody, Verdict};
 use hookpost_domain::source::{Source, SourceToken};
 use hookpost_domain::{ReceiptId, Timestamp};
+use hookpost_engine::pull::NotReplayed;
 use hookpost_store::history::ReceiptFilter;
-use hookpost_store::intake::{NewReceiptOutcome, Once};
-use hookpost_store::{Cursor, IdempotencyKey, Order, PageRequest};
+use hookpost_store::intake::NewReceiptOutcome;
+use hookpost_store::{Cursor, Order, PageRequest};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::arrival::{Arrival, TOKEN_PLACEHOLDER};
@@ -47,12 +48,15 @@ pub(crate) async fn replay(api: &Api, source: &Arc<Source>, receipt: ReceiptId) 
     if !receipt.verdict.left_something() {
         return Err(Problem::conflict("Nothing is left to replay: only rejected and quarantined requests can be."));
     }
-    if receipt.request.origin() != Origin::Door {
+    if receipt.is_failed_look() {
         return Err(Problem::conflict(
             "Nobody called: this receipt says that asking the provider failed, and it is asked again by itself.",
         ));
     }
     let body = kept_body(&receipt).ok_or_else(|| Problem::conflict("The body of this request was not kept, so it cannot be replayed."))?;
+    if receipt.request.origin() != Origin::Door {
+        return replay_pulled(api, source, &receipt, body).await;
+    }
     let doorway = api.door.doorways.of(source);
     let prepared = doorway.prepared(source).map_err(|wrong| Problem::conflict(format!("The source cannot be used: {wrong}.")))?;
     if source.disabled || prepared.verifier.is_none() {
@@ -62,6 +66,18 @@ pub(crate) async fn replay(api: &Api, source: &Arc<Source>, receipt: ReceiptId) 
         Ok(outcome) => Ok(replayed(outcome)),
         Err((refusal, _)) if !refusal.leaves_receipt() => Err(Problem::Unavailable),
         Err((refusal, arrival)) => refused(api, *arrival, body, refusal).await,
+    }
+}
+
+/// One that nobody sent: it was fetched, or its time had come.
+async fn replay_pulled(api: &Api, source: &Arc<Source>, receipt: &Receipt, body: Bytes) -> Result<Replayed, Problem> {
+    if source.disabled {
+        return Err(Problem::conflict("The source is disabled."));
+    }
+    match api.engine.replay_pulled(source, receipt, body).await {
+        Ok((receipt, verdict)) => Ok(Replayed { receipt: Some(receipt), verdict }),
+        Err(NotReplayed::Unavailable(problem)) => Err(problem.into()),
+        Err(NotReplayed::Impossible(detail)) => Err(Problem::conflict(detail)),
     }
 }
 
@@ -87,14 +103,6 @@ pub(crate) async fn replay_many(
         }
     }
     Ok(many)
-}
-
-/// What tells a replay of this receipt from a second one, where the event itself has nothing to be told by.
-pub(super) fn once(receipt: ReceiptId) -> Once {
-    let hash = ring::digest::digest(&ring::digest::SHA256, format!("hookpost replay {}", receipt.row().raw()).as_bytes());
-    let mut key = [0; 16];
-    key.copy_from_slice(&hash.as_ref()[..16]);
-    Once { key: IdempotencyKey(key), window: DEDUPLICATION_WINDOW_MAX }
 }
 
 fn kept_body(receipt: &Receipt) -> Option<Bytes> {

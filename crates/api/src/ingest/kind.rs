@@ -62,8 +62,9 @@ const SVIX_NAMES: [&str; 42] = [
     "veriff",
     "zoom",
 ];
-/// Nobody publishes how it signs. To let its requests in unseen would be the opposite of what the type promises.
-const NOT_PUBLISHED: &str = "vgs";
+/// How it signs is known (`t=…,v0=…`, the HMAC of `{t}.{body}`), the header in which that stands is not. To let its requests in unseen would be the opposite of
+/// what the type promises.
+const NOT_CONFIRMED: &str = "vgs";
 
 /// Words that Svix has for settings of one provider.
 const OTHER_WORDS: [(&str, &str, &str); 4] = [
@@ -157,9 +158,9 @@ fn note(wrong: &mut Wrong, parsed: Result<SourceKind, Mistake>) -> Option<Source
 }
 
 fn unknown(type_name: &str) -> String {
-    if type_name == NOT_PUBLISHED {
-        return "is known by name only: how its webhooks are signed is not published, so nothing could be verified. If yours are signed in a way that you \
-                know, take a type such as `generic_hmac` and describe it"
+    if type_name == NOT_CONFIRMED {
+        return "is known by name only: in which header its signature stands could not be confirmed, so nothing could be verified. Look at a request of \
+                yours, take the type `generic_hmac`, and describe it"
             .to_owned();
     }
     format!(

@@ -1,6 +1,6 @@
 //! How something came in: by a door, or because we looked.
 
-use super::ReceivedRequest;
+use super::{Receipt, ReceivedRequest, Verdict};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
@@ -25,6 +25,16 @@ impl Origin {
         }
     }
 
+    /// The code of a receipt that says that looking failed, and so is about no event.
+    pub fn failure_code(self) -> Option<&'static str> {
+        match self {
+            Self::Door => None,
+            Self::Cron => Some("cron_failed"),
+            Self::Poll => Some("poll_failed"),
+            Self::BackFill => Some("back_fill_failed"),
+        }
+    }
+
     fn of_method(method: &str) -> Self {
         [Self::Cron, Self::Poll, Self::BackFill].into_iter().find(|origin| origin.as_method() == Some(method)).unwrap_or(Self::Door)
     }
@@ -38,5 +48,13 @@ impl Origin {
 impl ReceivedRequest {
     pub fn origin(&self) -> Origin {
         Origin::of_method(&self.method)
+    }
+}
+
+impl Receipt {
+    /// It is about no event: looking for some failed.
+    pub fn is_failed_look(&self) -> bool {
+        let code = self.request.origin().failure_code();
+        matches!(&self.verdict, Verdict::Rejected(rejection) if code == Some(rejection.code.as_str()))
     }
 }

@@ -48,7 +48,7 @@ impl Engine {
             // It was checked when it was set: another version of this program must have had other rules.
             Err(mistake) => {
                 let failure = Failure::from(mistake);
-                self.keep_failure(source, Origin::Cron, "cron_failed", cron.schedule.clone(), &failure).await?;
+                self.keep_failure(source, Origin::Cron, cron.schedule.clone(), &failure).await?;
                 return Err(failure.into());
             }
         };
@@ -72,12 +72,12 @@ impl Engine {
             // Nothing can be made of this time. It is over; the next may find the rules mended.
             Err(Stop::Failure(failure)) => {
                 tracing::warn!(source_id = self.store.public_ids().encode(source.id), problem = failure.detail, "a cron source failed");
-                return self.keep_failure(source, Origin::Cron, "cron_failed", cron.schedule.clone(), &failure).await;
+                return self.keep_failure(source, Origin::Cron, cron.schedule.clone(), &failure).await;
             }
             other => other?,
         };
-        let made = self.take_in(&intaker, vec![fired(cron, time)]).await?;
-        self.metrics.cron_fired(made);
+        let taken = self.take_in(&intaker, vec![fired(cron, time)]).await?;
+        self.metrics.cron_fired(taken.messages);
         tracing::debug!(source_id = self.store.public_ids().encode(source.id), %time, next = ?schedule.next_after(time), "a cron source fired");
         Ok(())
     }
@@ -96,8 +96,14 @@ fn fired(cron: &Cron, time: Timestamp) -> Pulled {
         status_code: 0,
         headers,
         body: Bytes::copy_from_slice(cron.payload.as_bytes()),
-        key: Some(format!("cron:{id}")),
+        key: Some(key_of(&id)),
         event_id: Some(id),
         event_type: Some(EVENT_TYPE.to_owned()),
+        replay_of: None,
     }
+}
+
+/// What tells the message of a time from the others of its source; `id` is that time.
+pub(super) fn key_of(id: &str) -> String {
+    format!("cron:{id}")
 }

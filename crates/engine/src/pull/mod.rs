@@ -15,6 +15,8 @@ mod job;
 mod kept;
 mod link;
 mod poll;
+mod remembered;
+mod replay;
 mod rhythm;
 mod take_in;
 
@@ -30,6 +32,8 @@ use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use failure::Failure;
+
+pub use replay::{NotReplayed, once_of_replay};
 
 /// How often it is looked whether the catalogue has changed, also by other nodes. (It is compared in memory.)
 const CHANGES_CHECKED_EVERY: Duration = Duration::from_secs(1);

@@ -6,16 +6,18 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use hookpost_domain::receipt::{Origin, ReceiptTiming, ReceivedBody, ReceivedRequest, Rejection, Verdict};
 use hookpost_domain::source::{DeduplicateBy, Deduplication, SourceRules};
-use hookpost_domain::{Source, Timestamp, limits, routing};
+use hookpost_domain::{ReceiptId, Source, Timestamp, limits, routing};
 use hookpost_shaping::{Incoming, Mapped, Mapping, OnceHash, Said};
 use hookpost_store::intake::{NewReceipt, NewReceiptOutcome, Once};
-use hookpost_store::{AcceptError, ApplicationView, IdempotencyKey, NewMessage};
+use hookpost_store::{AcceptError, ApplicationView, IdempotencyKey, NewMessage, Unavailable};
 use http::HeaderMap;
 use url::Url;
 
 use super::Stop;
 use super::failure::Failure;
+use super::remembered::mark_of;
 use crate::engine::Engine;
+use crate::schema::Schemas;
 
 /// What would have been a request, had somebody made it.
 #[derive(Debug, Clone)]
@@ -31,6 +33,16 @@ pub(super) struct Pulled {
     /// As its sender names it.
     pub(super) event_id: Option<String>,
     pub(super) event_type: Option<String>,
+    /// The receipt that it is taken from, to be let in again.
+    pub(super) replay_of: Option<ReceiptId>,
+}
+
+/// What was made of things that were taken in.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) messages: usize,
+    /// The marks of the keys of those that are receipts only: rejected or quarantined.
+    pub(super) set_apart: Vec<u64>,
 }
 
 /// A source, ready to take things in.
@@ -38,6 +50,7 @@ pub(super) struct Pulled {
 pub(super) struct Intaker {
     pub(super) source: Arc<Source>,
     mapping: Mapping,
+    schemas: Schemas,
     view: Arc<ApplicationView>,
 }
 
@@ -61,56 +74,79 @@ impl Intaker {
             Mapping::compile(rules).map_err(|problem| Failure::of(format!("The rules of the source cannot be used: {problem}.")))?;
         let view = engine.store.application_by_id(source.application).await?;
         let view = view.ok_or_else(|| Failure::of("The application of the source is gone."))?;
-        Ok(Self { source, mapping, view })
+        Ok(Self { source, mapping, schemas: Schemas::default(), view })
     }
 
     /// What tells it from a repetition, where that can be said.
     pub(super) fn once(&self, pulled: &Pulled) -> Option<Once> {
-        self.map(pulled, Timestamp::ZERO).ok().and_then(|mapped| mapped.once).map(once)
+        self.map(pulled, &pulled.incoming(), Timestamp::ZERO).ok().and_then(|mapped| mapped.once).map(once)
     }
 
-    fn map(&self, pulled: &Pulled, payload_expires_at: Timestamp) -> Result<Mapped, hookpost_shaping::Unreadable> {
-        let method = pulled.origin.as_method().unwrap_or_default();
-        let mut incoming = Incoming::new(&pulled.headers, &pulled.body, limits::PULL_ANSWER_BYTES_MAX);
-        incoming.method = method;
+    fn map(&self, pulled: &Pulled, incoming: &Incoming<'_>, payload_expires_at: Timestamp) -> Result<Mapped, hookpost_shaping::Unreadable> {
         let said = Said { event_id: pulled.key.as_deref(), event_type: pulled.event_type.as_deref() };
-        self.mapping.message(&incoming, pulled.body.clone(), said, self.source.id, payload_expires_at)
+        self.mapping.message(incoming, pulled.body.clone(), said, self.source.id, payload_expires_at)
     }
 
-    fn receipt(&self, engine: &Engine, pulled: Pulled, now: Timestamp) -> NewReceipt {
-        let (body, outcome) = match self.map(&pulled, now + engine.settings.payload_retention) {
+    /// The message that it becomes; or why it becomes none, by the same rules and in the same words as at a door.
+    async fn judge(&self, engine: &Engine, pulled: &Pulled, now: Timestamp) -> Result<Result<Mapped, Verdict>, Unavailable> {
+        let incoming = pulled.incoming();
+        let mapped = match self.map(pulled, &incoming, now + engine.settings.payload_retention) {
+            Ok(mapped) => mapped,
+            Err(unreadable) => {
+                let rejection = Rejection { code: unreadable.code().to_owned(), detail: unreadable.to_string(), hint: None };
+                return Ok(Err(Verdict::Rejected(rejection)));
+            }
+        };
+        let (org, rule) = (&self.source.org, self.source.rules.schema);
+        let misfit = self.schemas.check(&*engine.store, org, rule, &incoming, &mapped.content.event_type).await?;
+        Ok(misfit.map_or(Ok(mapped), |misfit| Err(misfit.into())))
+    }
+
+    pub(super) async fn receipt(&self, engine: &Engine, pulled: Pulled, now: Timestamp) -> Result<NewReceipt, Unavailable> {
+        let (body, outcome) = match self.judge(engine, &pulled, now).await? {
             Ok(Mapped { mut content, once: hash }) => {
                 content.routing = routing::fan_out(&self.view.endpoints, &content.event_type, &content.channels);
                 let message = NewMessage { application: self.view.application.id, content, idempotency_key: None };
                 (ReceivedBody::InMessage, NewReceiptOutcome::Message { message, once: hash.map(once) })
             }
-            Err(unreadable) => {
-                let rejection = Rejection { code: unreadable.code().to_owned(), detail: unreadable.to_string(), hint: None };
-                (ReceivedBody::Bytes(pulled.body.clone()), NewReceiptOutcome::Settled(Verdict::Rejected(rejection)))
-            }
+            Err(verdict) => (ReceivedBody::Bytes(pulled.body.clone()), NewReceiptOutcome::Settled(verdict)),
         };
-        let Pulled { origin, url, status_code, headers, event_id, event_type, .. } = pulled;
+        let Pulled { origin, url, status_code, headers, event_id, event_type, replay_of, .. } = pulled;
         let request = request_of(origin, url, &headers, body);
-        receipt_of(&self.source, request, status_code, event_id, event_type, outcome, now)
+        Ok(NewReceipt { event_id, event_type, replay_of, ..receipt_of(&self.source, request, status_code, outcome, now) })
+    }
+}
+
+impl Pulled {
+    fn incoming(&self) -> Incoming<'_> {
+        let mut incoming = Incoming::new(&self.headers, &self.body, limits::PULL_ANSWER_BYTES_MAX);
+        incoming.method = self.origin.as_method().unwrap_or_default();
+        incoming
     }
 }
 
 impl Engine {
-    /// Writes all of it down, in its order, and returns when it is on disk: how many messages were made.
-    pub(super) async fn take_in(&self, intaker: &Intaker, pulled: Vec<Pulled>) -> Result<usize, Stop> {
-        let mut made = 0;
+    /// Writes all of it down, in its order, and returns when it is on disk.
+    pub(super) async fn take_in(&self, intaker: &Intaker, pulled: Vec<Pulled>) -> Result<Taken, Stop> {
+        let mut taken = Taken::default();
         let mut pulled = pulled.into_iter();
         loop {
             let now = self.clock.now();
-            let some: Vec<NewReceipt> =
-                pulled.by_ref().take(limits::PULL_ITEMS_AT_ONCE_MAX).map(|pulled| intaker.receipt(self, pulled, now)).collect();
+            let (mut some, mut marks) = (Vec::new(), Vec::new());
+            for pulled in pulled.by_ref().take(limits::PULL_ITEMS_AT_ONCE_MAX) {
+                marks.push(pulled.key.as_deref().map(mark_of));
+                some.push(intaker.receipt(self, pulled, now).await?);
+            }
             if some.is_empty() {
-                return Ok(made);
+                return Ok(taken);
             }
             // Stores take them in the order in which they are handed over, and as one group if they can.
-            for received in join_all(some.into_iter().map(|receipt| self.store.receive(receipt, now))).await {
-                let received = received.map_err(refused)?;
-                made += usize::from(received.message.is_some_and(|message| !message.repeated));
+            let received = join_all(some.into_iter().map(|receipt| self.store.receive(receipt, now))).await;
+            for (received, mark) in received.into_iter().zip(marks) {
+                match received.map_err(refused)?.message {
+                    Some(message) => taken.messages += usize::from(!message.repeated),
+                    None => taken.set_apart.extend(mark),
+                }
             }
             self.arrived(intaker.source.application);
         }
@@ -126,19 +162,13 @@ impl Engine {
     }
 
     /// A receipt of something that went wrong, so that whoever owns the source sees it.
-    pub(super) async fn keep_failure(
-        &self,
-        source: &Source,
-        origin: Origin,
-        code: &str,
-        url: String,
-        failure: &Failure,
-    ) -> Result<(), Stop> {
-        let rejection = Rejection { code: code.to_owned(), detail: failure.detail.clone(), hint: failure.hint.clone() };
+    pub(super) async fn keep_failure(&self, source: &Source, origin: Origin, url: String, failure: &Failure) -> Result<(), Stop> {
+        let code = origin.failure_code().unwrap_or_default().to_owned();
+        let rejection = Rejection { code, detail: failure.detail.clone(), hint: failure.hint.clone() };
         let request = request_of(origin, url, &HeaderMap::new(), ReceivedBody::NotKept { bytes: 0 });
         let outcome = NewReceiptOutcome::Settled(Verdict::Rejected(rejection));
         let now = self.clock.now();
-        self.store.receive(receipt_of(source, request, failure.status_code, None, None, outcome, now), now).await.map_err(refused)?;
+        self.store.receive(receipt_of(source, request, failure.status_code, outcome, now), now).await.map_err(refused)?;
         Ok(())
     }
 }
@@ -147,7 +177,7 @@ fn once(hash: OnceHash) -> Once {
     Once { key: IdempotencyKey(hash.hash), window: hash.window }
 }
 
-fn refused(error: AcceptError) -> Stop {
+pub(super) fn refused(error: AcceptError) -> Stop {
     match error {
         AcceptError::Unavailable(problem) => Stop::Unavailable(problem),
         AcceptError::ApplicationNotFound | AcceptError::DuplicateEventId => Failure::of("The application of the source is gone.").into(),
@@ -160,23 +190,15 @@ fn request_of(origin: Origin, url: String, headers: &HeaderMap, body: ReceivedBo
     ReceivedRequest { method, url, headers: lines.collect(), body, peer: None }
 }
 
-fn receipt_of(
-    source: &Source,
-    request: ReceivedRequest,
-    status_code: u16,
-    event_id: Option<String>,
-    event_type: Option<String>,
-    outcome: NewReceiptOutcome,
-    now: Timestamp,
-) -> NewReceipt {
+fn receipt_of(source: &Source, request: ReceivedRequest, status_code: u16, outcome: NewReceiptOutcome, now: Timestamp) -> NewReceipt {
     NewReceipt {
         source: source.id,
         received_at: now,
         request,
         status_code,
         timing: ReceiptTiming::default(),
-        event_id,
-        event_type,
+        event_id: None,
+        event_type: None,
         unverified: None,
         replay_of: None,
         outcome,

@@ -16,6 +16,8 @@ Examples:
   hookpost source create --type github --secret 'what GitHub was told' --name 'GitHub of the team'
   hookpost source create --type stripe --secret whsec_… --app acme
   hookpost source create --type generic_hmac --secret … --set header=X-Signature --set encoding=hex
+  hookpost source create --type cron --set 'schedule=0 3 * * *' --set 'payload={\"task\": \"report\"}'
+  hookpost source create --type http-poll --set url=https://api.example.com/orders --set everyS=60
   hookpost source update src_2cX… --fields '{\"rules\": {\"rateLimit\": 100}}'
   hookpost source rotate-url src_2cX…
 
@@ -44,7 +46,7 @@ enum SourceCommand {
     Get(Which),
     /// Create a source, and print the URL to give to the provider
     Create {
-        /// Whose webhooks it takes: stripe, github, …; `hookpost providers` lists them
+        /// Whose webhooks it takes: stripe, github, …; `hookpost providers` lists them. Or what comes in without a call: cron, http-poll
         #[arg(long = "type", value_name = "TYPE")]
         r#type: String,
         /// A name for people; default: the type
@@ -84,7 +86,7 @@ struct SourceFields {
     /// What the provider signs with; again for further secrets that are valid too
     #[arg(long = "secret", value_name = "SECRET")]
     secrets: Vec<String>,
-    /// Any other setting of the provider; the value is JSON or text; may be repeated
+    /// Any other setting of the type; the value is JSON or text (`payload` and `body`: always text); may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = key_and_value)]
     settings: Vec<(String, String)>,
     /// Your own notes; may be repeated
@@ -94,6 +96,9 @@ struct SourceFields {
     #[arg(long, value_name = "JSON")]
     fields: Option<String>,
 }
+
+/// What `cron` and `http-poll` send as it is written, also where that is JSON.
+const TEXTS: [&str; 2] = ["payload", "body"];
 
 impl SourceFields {
     fn body(&self, body: Body) -> anyhow::Result<Value> {
@@ -113,8 +118,9 @@ impl SourceFields {
             config.insert("secrets".to_owned(), further.to_vec().into());
         }
         for (name, value) in &self.settings {
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
-            config.insert(name.clone(), value);
+            let is_text = TEXTS.contains(&name.as_str());
+            let json = if is_text { None } else { serde_json::from_str(value).ok() };
+            config.insert(name.clone(), json.unwrap_or_else(|| Value::from(value.as_str())));
         }
         (!config.is_empty()).then_some(Value::Object(config))
     }
@@ -201,13 +207,18 @@ mod tests {
         let fields = SourceFields {
             uid: None,
             secrets: vec!["one".to_owned(), "two".to_owned()],
-            settings: vec![pair("tolerance", "60"), pair("header", "X-Sig"), pair("allow", r#"["10.0.0.0/8"]"#)],
+            settings: vec![
+                pair("tolerance", "60"),
+                pair("header", "X-Sig"),
+                pair("allow", r#"["10.0.0.0/8"]"#),
+                pair("payload", r#"{"a": 1}"#),
+            ],
             metadata: Vec::new(),
             fields: Some(r#"{"rules": {}}"#.to_owned()),
         };
         let expected = json!({
             "name": "x",
-            "config": { "secret": "one", "secrets": ["two"], "tolerance": 60, "header": "X-Sig", "allow": ["10.0.0.0/8"] },
+            "config": { "secret": "one", "secrets": ["two"], "tolerance": 60, "header": "X-Sig", "allow": ["10.0.0.0/8"], "payload": "{\"a\": 1}" },
             "rules": {},
         });
         assert_eq!(fields.body(Body::default().set("name", Some("x"))).unwrap(), expected);

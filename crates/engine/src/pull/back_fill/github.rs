@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::{Url, form_urlencoded};
 
-use super::progress::Window;
-use super::{Content, ListPage, Listed};
+use super::progress::{Toward, Window};
+use super::{Content, ListPage, Listed, Place};
 use crate::pull::failure::Failure;
 use crate::pull::link::next_link;
 use crate::transport::Answer;
@@ -52,11 +52,11 @@ pub(super) fn headers() -> Vec<(HeaderName, String)> {
     vec![(ACCEPT, "application/vnd.github+json".to_owned()), (API_VERSION, "2022-11-28".to_owned())]
 }
 
-pub(super) fn list(hook: &str, cursor: Option<&str>) -> String {
+pub(super) fn list(hook: &str, place: Option<Place<'_>>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("per_page", &PAGE_DELIVERIES.to_string());
-    if let Some(cursor) = cursor {
-        query.append_pair("cursor", cursor);
+    if let Some(place) = place {
+        query.append_pair("cursor", place.cursor);
     }
     format!("{hook}/deliveries?{}", query.finish())
 }
@@ -83,7 +83,8 @@ pub(super) fn read_list(hook: &str, answer: &Answer, window: Window, now: Timest
             });
         }
     }
-    Ok(ListPage { events, next: next_cursor(&answer.headers).filter(|_| !is_past_window) })
+    let next = next_cursor(&answer.headers).filter(|_| !is_past_window);
+    Ok(ListPage { events, next: next.map(|cursor| (Toward::Older, cursor)) })
 }
 
 /// The link to the next page names its cursor; the link itself is not followed, because it may lead elsewhere.

@@ -25,10 +25,11 @@ use url::Url;
 use super::Stop;
 use super::failure::{Failure, asked_pause};
 use super::job::Again;
-use super::take_in::{Intaker, Pulled};
+use super::remembered::mark_of;
+use super::take_in::{Intaker, Pulled, Taken};
 use crate::engine::Engine;
 use crate::transport::{Answer, OutgoingRequest};
-use progress::{BackFillProgress, Window};
+use progress::{BackFillProgress, Toward, Window};
 
 const KIND: &str = "back_fill";
 
@@ -59,12 +60,20 @@ enum Content {
     At(String),
 }
 
-/// A page of the list, newest first.
+/// Where in a list a page begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place<'a> {
+    toward: Toward,
+    cursor: &'a str,
+}
+
+/// A page of the list, as far as it is to be looked at now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct ListPage {
+    /// Newest first.
     events: Vec<Listed>,
     /// `None`: it was the last within the window.
-    next: Option<String>,
+    next: Option<(Toward, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -95,16 +104,16 @@ impl Provider {
         Ok(Self { target, base_url, headers })
     }
 
-    fn list(&self, window: Window, cursor: Option<&str>) -> String {
+    fn list(&self, window: Window, place: Option<Place<'_>>) -> String {
         match &self.target {
-            BackFillTarget::Stripe { .. } => stripe::list(window, cursor),
-            BackFillTarget::Github { hook } => github::list(hook, cursor),
+            BackFillTarget::Stripe { .. } => stripe::list(window, place),
+            BackFillTarget::Github { hook } => github::list(hook, place),
         }
     }
 
-    fn read_list(&self, answer: &Answer, window: Window, now: Timestamp) -> Result<ListPage, Failure> {
+    fn read_list(&self, answer: &Answer, place: Option<Place<'_>>, window: Window, now: Timestamp) -> Result<ListPage, Failure> {
         match &self.target {
-            BackFillTarget::Stripe { .. } => stripe::read_list(answer, now),
+            BackFillTarget::Stripe { .. } => stripe::read_list(answer, place, now),
             BackFillTarget::Github { hook } => github::read_list(hook, answer, window, now),
         }
     }
@@ -166,7 +175,7 @@ impl Engine {
                 );
                 if keep {
                     let url = back_fill.base_url.clone().unwrap_or_default();
-                    self.keep_failure(source, Origin::BackFill, "back_fill_failed", url, &failure).await?;
+                    self.keep_failure(source, Origin::BackFill, url, &failure).await?;
                 }
             }
             Err(stop) => return Err(stop),
@@ -190,28 +199,34 @@ impl Engine {
         let mut settled = HashSet::new();
         let mut details_left = limits::BACK_FILL_DETAILS_MAX;
         for _ in 0..limits::BACK_FILL_PAGES_MAX {
-            let path = provider.list(window, progress.cursor());
+            let path = provider.list(window, progress.place());
             let answer = self.fetch(provider.request(&path)?).await?;
             let now = self.clock.now();
             looked.pause = asked_pause(&answer, now);
-            let page = provider.read_list(&answer, window, now);
-            if page.is_err() && progress.cursor().is_some() && matches!(answer.status_code, 400 | 404 | 422) {
+            let page = provider.read_list(&answer, progress.place(), window, now);
+            if page.is_err() && progress.place().is_some() && matches!(answer.status_code, 200 | 400 | 404 | 422) {
                 // The place in the list is not good any more.
                 progress.gave_up_walk();
             }
             let page = page?;
-            let missing = missing(page.events, back_fill, window, &mut settled);
+            let mut missing = missing(page.events, back_fill, window, &mut settled);
+            let set_apart = progress.set_apart.known();
+            missing.retain(|event| !set_apart.contains(&mark_of(&event.event_id)));
             let missing = self.not_arrived(&intaker, &provider, missing).await?;
-            let fetched = missing.len().min(details_left);
-            let is_cut = fetched < missing.len();
-            looked.missing += self.take_in_events(&intaker, &provider, missing, fetched).await?;
-            details_left -= fetched;
+            let details = missing.iter().filter(|event| matches!(event.content, Content::At(_))).count();
+            let is_cut = details > details_left;
+            // The oldest of them: the next look finds the others on the same page.
+            let count = if is_cut { details_left } else { missing.len() };
+            let taken = self.take_in_events(&intaker, &provider, missing, count).await?;
+            looked.missing += taken.messages;
+            progress.set_apart.add(taken.set_apart.into_iter());
+            details_left = details_left.saturating_sub(details);
             if is_cut {
                 looked.more = true;
                 return Ok(looked);
             }
             progress.read(window, page.next);
-            looked.more = progress.cursor().is_some();
+            looked.more = progress.place().is_some();
             if !looked.more || looked.pause.is_some() {
                 return Ok(looked);
             }
@@ -234,7 +249,7 @@ impl Engine {
     }
 
     /// The `count` oldest of them, oldest first: order is all that can be kept of when they should have come.
-    async fn take_in_events(&self, intaker: &Intaker, provider: &Provider, listed: Vec<Listed>, count: usize) -> Result<usize, Stop> {
+    async fn take_in_events(&self, intaker: &Intaker, provider: &Provider, listed: Vec<Listed>, count: usize) -> Result<Taken, Stop> {
         let mut pulled = Vec::new();
         for event in listed.into_iter().rev().take(count) {
             let (headers, body) = match &event.content {
@@ -269,6 +284,7 @@ impl Provider {
             key: Some(event.event_id.clone()),
             event_id: Some(event.event_id.clone()),
             event_type: Some(event.event_type.clone()),
+            replay_of: None,
         }
     }
 }
@@ -283,7 +299,7 @@ impl Listed {
     }
 }
 
-/// Of a page, newest first, those that should have come by now and did not, as far as the provider knows. `settled`: of which a newer one was seen.
+/// Of a page, newest first, those that should have come by now and did not, as far as the provider knows. `settled`: what was said of already.
 fn missing(events: Vec<Listed>, back_fill: &BackFill, window: Window, settled: &mut HashSet<String>) -> Vec<Listed> {
     let mut missing = Vec::new();
     for event in events {

@@ -4,7 +4,9 @@ use hookpost_domain::source::BackFill;
 use hookpost_domain::{Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::super::remembered::Remembered;
 use super::super::rhythm::Rhythm;
+use super::Place;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -15,6 +17,8 @@ pub(super) struct BackFillProgress {
     /// Everything before this time was compared.
     checked_until: Option<Timestamp>,
     walk: Option<Walk>,
+    /// Events that are receipts and no messages, so that the store has no key of theirs.
+    pub(super) set_apart: Remembered,
 }
 
 /// A look that is under way.
@@ -22,6 +26,17 @@ pub(super) struct BackFillProgress {
 struct Walk {
     window: Window,
     cursor: String,
+    #[serde(default)]
+    toward: Toward,
+}
+
+/// Which way a walk goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Toward {
+    #[default]
+    Older,
+    Newer,
 }
 
 /// Whole seconds, which is how providers count; both ends belong to it.
@@ -42,7 +57,7 @@ impl BackFillProgress {
     pub(super) fn window(&mut self, back_fill: &BackFill, source: &Source, now: Timestamp) -> Option<Window> {
         let list = format!("{} {}", back_fill.base_url.as_deref().unwrap_or_default(), back_fill.resource.as_deref().unwrap_or_default());
         if self.list != list {
-            (self.checked_until, self.walk, self.list) = (None, None, list);
+            *self = Self { rhythm: std::mem::take(&mut self.rhythm), list, ..Self::default() };
         }
         let earliest = (now - back_fill.look_back(&source.rules.deduplicate)).max(source.created_at);
         if let Some(walk) = self.walk.as_ref().filter(|walk| walk.window.until > earliest) {
@@ -54,14 +69,14 @@ impl BackFillProgress {
     }
 
     /// Where the walk is; `None`: at the beginning.
-    pub(super) fn cursor(&self) -> Option<&str> {
-        self.walk.as_ref().map(|walk| walk.cursor.as_str())
+    pub(super) fn place(&self) -> Option<Place<'_>> {
+        self.walk.as_ref().map(|walk| Place { toward: walk.toward, cursor: &walk.cursor })
     }
 
     /// A page was taken in; `next` is the one after it.
-    pub(super) fn read(&mut self, window: Window, next: Option<String>) {
+    pub(super) fn read(&mut self, window: Window, next: Option<(Toward, String)>) {
         match next {
-            Some(cursor) => self.walk = Some(Walk { window, cursor }),
+            Some((toward, cursor)) => self.walk = Some(Walk { window, cursor, toward }),
             None => {
                 self.walk = None;
                 self.checked_until = Some(window.until);

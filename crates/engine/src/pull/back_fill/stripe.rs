@@ -1,4 +1,7 @@
 //! Stripe's list of events: `GET /v1/events`, newest first, a hundred a page, with the event itself as it was when it happened.
+//!
+//! Messages are to come in the order of the events, and nobody knows where the oldest stands. So a window of several pages is walked twice: down to its oldest
+//! page (`starting_after`), of which nothing but the place is kept, and from there up (`ending_before`), page by page, each taken in oldest first.
 
 use bytes::Bytes;
 use hookpost_domain::Timestamp;
@@ -8,8 +11,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
-use super::progress::Window;
-use super::{Content, ListPage, Listed};
+use super::progress::{Toward, Window};
+use super::{Content, ListPage, Listed, Place};
 use crate::pull::failure::Failure;
 use crate::transport::Answer;
 
@@ -36,13 +39,17 @@ pub(super) fn headers(account: Option<&str>) -> Vec<(HeaderName, String)> {
     account.map(|account| (ACCOUNT, account.to_owned())).into_iter().collect()
 }
 
-pub(super) fn list(window: Window, cursor: Option<&str>) -> String {
+pub(super) fn list(window: Window, place: Option<Place<'_>>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &PAGE_EVENTS.to_string());
     query.append_pair("created[gte]", &window.since.unix_seconds().to_string());
     query.append_pair("created[lte]", &window.until.unix_seconds().to_string());
-    if let Some(cursor) = cursor {
-        query.append_pair("starting_after", cursor);
+    if let Some(place) = place {
+        let name = match place.toward {
+            Toward::Older => "starting_after",
+            Toward::Newer => "ending_before",
+        };
+        query.append_pair(name, place.cursor);
     }
     format!("{EVENTS}?{}", query.finish())
 }
@@ -52,7 +59,7 @@ pub(super) fn place(event_id: &str) -> String {
     format!("{EVENTS}/{event_id}")
 }
 
-pub(super) fn read_list(answer: &Answer, now: Timestamp) -> Result<ListPage, Failure> {
+pub(super) fn read_list(answer: &Answer, place: Option<Place<'_>>, now: Timestamp) -> Result<ListPage, Failure> {
     if !(200..300).contains(&answer.status_code) {
         return Err(refusal(answer, now));
     }
@@ -60,8 +67,23 @@ pub(super) fn read_list(answer: &Answer, now: Timestamp) -> Result<ListPage, Fai
         |problem: serde_json::Error| Failure::unusable(answer, format!("The answer is no list of Stripe's events: {problem}."));
     let list: EventList<'_> = serde_json::from_slice(&answer.body).map_err(unreadable)?;
     let events = list.data.iter().map(|event| listed(event)).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    let next = events.last().filter(|_| list.has_more).map(|event| event.event_id.clone());
-    Ok(ListPage { events, next })
+    let broken = || Failure::unusable(answer, "Stripe's list of events ends where it said that it goes on.");
+    if list.has_more && events.is_empty() {
+        return Err(broken());
+    }
+    let id = |event: Option<&Listed>| event.map(|event| event.event_id.clone());
+    let (newest, oldest) = (id(events.first()), id(events.last()));
+    let (is_at_bottom, next) = match place.map(|place| place.toward) {
+        // The window has one page.
+        None if !list.has_more => (true, None),
+        None | Some(Toward::Older) if list.has_more => (false, oldest.map(|oldest| (Toward::Older, oldest))),
+        None | Some(Toward::Older) => {
+            let newest = newest.ok_or_else(broken)?;
+            (true, Some((Toward::Newer, newest)))
+        }
+        Some(Toward::Newer) => (true, newest.filter(|_| list.has_more).map(|newest| (Toward::Newer, newest))),
+    };
+    Ok(ListPage { events: if is_at_bottom { events } else { Vec::new() }, next })
 }
 
 fn listed(text: &RawValue) -> serde_json::Result<Listed> {

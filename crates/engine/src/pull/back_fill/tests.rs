@@ -8,8 +8,8 @@ use hookpost_domain::source::{BackFill, ProviderSettings, SourceKind, SourceRule
 use hookpost_domain::{ApplicationId, OrgId, RowId, Source, SourceId, Timestamp};
 use http::{HeaderMap, HeaderValue};
 
-use super::progress::{BackFillProgress, Window};
-use super::{Content, Listed, github, missing, stripe};
+use super::progress::{BackFillProgress, Toward, Window};
+use super::{Content, Listed, Place, github, missing, stripe};
 use crate::transport::Answer;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_767_323_000_000);
@@ -43,6 +43,14 @@ fn answer(status_code: u16, body: &str) -> Answer {
     Answer { status_code, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) }
 }
 
+fn older(cursor: &str) -> Option<Place<'_>> {
+    Some(Place { toward: Toward::Older, cursor })
+}
+
+fn newer(cursor: &str) -> Option<Place<'_>> {
+    Some(Place { toward: Toward::Newer, cursor })
+}
+
 #[test]
 fn looks_from_where_it_was_to_what_is_old_enough() {
     let settings = back_fill(r#"{"apiKey": "k"}"#);
@@ -51,15 +59,15 @@ fn looks_from_where_it_was_to_what_is_old_enough() {
     let first = progress.window(&settings, &old, NOW).unwrap();
     assert_eq!(first, Window { since: NOW - DAY * 3, until: NOW - SETTLE });
     // A walk goes on in the same stretch, whatever the time is.
-    progress.read(first, Some("evt_9".into()));
-    assert_eq!((progress.window(&settings, &old, NOW + HOUR), progress.cursor()), (Some(first), Some("evt_9")));
+    progress.read(first, Some((Toward::Newer, "evt_9".into())));
+    assert_eq!((progress.window(&settings, &old, NOW + HOUR), progress.place()), (Some(first), newer("evt_9")));
     progress.read(first, None);
     let second = progress.window(&settings, &old, NOW + HOUR).unwrap();
-    assert_eq!((second, progress.cursor()), (Window { since: first.until, until: NOW + HOUR - SETTLE }, None));
+    assert_eq!((second, progress.place()), (Window { since: first.until, until: NOW + HOUR - SETTLE }, None));
     // Down for long: not further back than it is told; and an old walk is pointless.
-    progress.read(second, Some("evt_1".into()));
+    progress.read(second, Some((Toward::Older, "evt_1".into())));
     assert_eq!(progress.window(&settings, &old, NOW + DAY * 30).unwrap().since, NOW + DAY * 27);
-    assert_eq!(progress.cursor(), None);
+    assert_eq!(progress.place(), None);
     // Another list begins anew.
     let other = back_fill(r#"{"apiKey": "k", "resource": "acct_2"}"#);
     assert_eq!(progress.window(&other, &old, NOW).unwrap().since, NOW - DAY * 3);
@@ -75,18 +83,19 @@ fn looks_from_where_it_was_to_what_is_old_enough() {
 fn asks_as_the_documentation_says() {
     let window = Window { since: NOW - HOUR, until: NOW };
     assert_eq!(stripe::list(window, None), "v1/events?limit=100&created%5Bgte%5D=1767319400&created%5Blte%5D=1767323000");
-    assert!(stripe::list(window, Some("evt_1&x")).ends_with("&starting_after=evt_1%26x"));
+    assert!(stripe::list(window, older("evt_1&x")).ends_with("&starting_after=evt_1%26x"));
+    assert!(stripe::list(window, newer("evt_1")).ends_with("&ending_before=evt_1"));
     assert_eq!(github::list("repos/a/b/hooks/1", None), "repos/a/b/hooks/1/deliveries?per_page=100");
-    assert!(github::list("repos/a/b/hooks/1", Some("v1_2")).ends_with("?per_page=100&cursor=v1_2"));
+    assert!(github::list("repos/a/b/hooks/1", older("v1_2")).ends_with("?per_page=100&cursor=v1_2"));
 }
 
 #[test]
 fn reads_the_list_of_stripe() {
-    let body = r#"{"object": "list", "has_more": true, "data": [
+    let body = r#"{"object": "list", "has_more": false, "data": [
         {"id": "evt_2", "type": "invoice.paid", "created": 1767323000, "data": {"amount": 1.50}},
         {"id": "evt_1", "type": "charge.failed", "created": 1767322000}]}"#;
-    let page = stripe::read_list(&answer(200, body), NOW).unwrap();
-    assert_eq!(page.next.as_deref(), Some("evt_1"));
+    let page = stripe::read_list(&answer(200, body), None, NOW).unwrap();
+    assert_eq!(page.next, None);
     assert_eq!((page.events[0].event_id.as_str(), page.events[0].event_type.as_str(), page.events[0].at), ("evt_2", "invoice.paid", NOW));
     assert!(matches!(&page.events[0].content, Content::Here(body) if body.ends_with(br#""data": {"amount": 1.50}}"#)));
     for (status, body, words) in [
@@ -94,9 +103,38 @@ fn reads_the_list_of_stripe() {
         (200, r#"{"data": [{"id": 1}], "has_more": false}"#, "no list of Stripe's events"),
         (500, body, "The address answered 500."),
     ] {
-        let failure = stripe::read_list(&answer(status, body), NOW).unwrap_err();
+        let failure = stripe::read_list(&answer(status, body), None, NOW).unwrap_err();
         assert!(failure.detail.contains(words), "{}", failure.detail);
     }
+}
+
+#[test]
+fn a_long_list_of_stripe_is_walked_down_in_passing_and_up_taking_it_in() {
+    let page = |has_more: bool| {
+        let body = format!(
+            r#"{{"has_more": {has_more}, "data": [{{"id": "evt_2", "type": "a", "created": 2}}, {{"id": "evt_1", "type": "a", "created": 1}}]}}"#
+        );
+        answer(200, &body)
+    };
+    for (place, has_more, taken, next) in [
+        (None, false, 2, None),
+        (None, true, 0, Some((Toward::Older, "evt_1"))),
+        (older("evt_3"), true, 0, Some((Toward::Older, "evt_1"))),
+        (older("evt_3"), false, 2, Some((Toward::Newer, "evt_2"))),
+        (newer("evt_0"), true, 2, Some((Toward::Newer, "evt_2"))),
+        (newer("evt_0"), false, 2, None),
+    ] {
+        let page = stripe::read_list(&page(has_more), place, NOW).unwrap();
+        let next = next.map(|(toward, id)| (toward, id.to_owned()));
+        assert_eq!((page.events.len(), page.next), (taken, next), "{place:?} {has_more}");
+    }
+    // Its oldest events went away while it was walked.
+    for (place, has_more) in [(older("evt_3"), false), (older("evt_3"), true), (newer("evt_3"), true), (None, true)] {
+        let body = format!(r#"{{"has_more": {has_more}, "data": []}}"#);
+        assert!(stripe::read_list(&answer(200, &body), place, NOW).is_err(), "{place:?} {has_more}");
+    }
+    let empty = stripe::read_list(&answer(200, r#"{"has_more": false, "data": []}"#), newer("evt_3"), NOW).unwrap();
+    assert_eq!(empty.next, None);
 }
 
 #[test]
@@ -120,7 +158,7 @@ fn reads_the_list_of_github_as_far_as_the_window_goes() {
     let events: Vec<_> = page.events.iter().map(|event| (event.event_id.as_str(), event.is_delivered)).collect();
     assert_eq!(events, [("c", true), ("b", false)]);
     assert_eq!(page.events[1].content, Content::At("repos/a/b/hooks/1/deliveries/1".into()));
-    assert_eq!(page.next.as_deref(), Some("v1_99"));
+    assert_eq!(page.next, Some((Toward::Older, "v1_99".to_owned())));
     assert_eq!(read("2026-01-01T00:00:00Z").next, None, "the rest is older than what is looked for");
 }
 

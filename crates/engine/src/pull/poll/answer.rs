@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::super::failure::{Failure, text};
 use super::super::link::{next_link, same_host};
+use super::super::remembered::mark_of;
 use super::ask::Asked;
 use super::progress::{NextRef, Validators, greatest};
 use super::settings::{CursorPath, Paging, PreparedPoll};
@@ -164,11 +165,20 @@ fn whole(answer: &Answer) -> Page {
 }
 
 fn new_item(id: Option<String>, body: Bytes) -> Item {
-    let hash = digest(&SHA256, id.as_ref().map_or(&body[..], |id| id.as_bytes()));
-    let hex: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    let mark = hash.as_ref()[..8].iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte));
-    let key = id.as_ref().map_or_else(|| format!("hash:{hex}"), |id| format!("id:{id}"));
-    Item { key, id, mark, body }
+    let mark = mark_of(id.as_ref().map_or(&body[..], |id| id.as_bytes()));
+    Item { key: key_of(id.as_deref(), &body), id, mark, body }
+}
+
+/// By its id where it has one, else by a hash of it.
+pub(in super::super) fn key_of(id: Option<&str>, body: &[u8]) -> String {
+    id.map_or_else(
+        || {
+            let hash = digest(&SHA256, body);
+            let hex: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("hash:{hex}")
+        },
+        |id| format!("id:{id}"),
+    )
 }
 
 /// The text, number or truth value that a path leads to.

@@ -30,6 +30,7 @@ use answer::{Page, Read};
 use ask::Asked;
 use progress::PollProgress;
 
+pub(super) use answer::key_of;
 pub(crate) use settings::PreparedPoll;
 
 const KIND: &str = "poll";
@@ -71,7 +72,7 @@ impl Engine {
                 tracing::warn!(source_id = id, status = failure.status_code, failures, problem = failure.detail, "a poll failed");
                 if keep {
                     let url = Url::parse(&poll.url).map(|url| shown_url(&url)).unwrap_or_default();
-                    self.keep_failure(source, Origin::Poll, "poll_failed", url, &failure).await?;
+                    self.keep_failure(source, Origin::Poll, url, &failure).await?;
                 }
             }
             Err(stop) => return Err(stop),
@@ -133,8 +134,9 @@ impl Engine {
             key: Some(item.key.clone()),
             event_id: item.id.clone(),
             event_type: Some(EVENT_TYPE.to_owned()),
+            replay_of: None,
         });
         let new = self.unknown(intaker, new.collect()).await?;
-        self.take_in(intaker, new).await
+        Ok(self.take_in(intaker, new).await?.messages)
     }
 }

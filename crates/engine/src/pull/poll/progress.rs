@@ -2,13 +2,11 @@
 //! a page are on disk, so that a crash repeats a page and loses none.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use hookpost_domain::{Timestamp, limits};
+use hookpost_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::super::remembered::Remembered;
 use super::super::rhythm::Rhythm;
 use super::answer::Page;
 use super::settings::{CursorPath, PreparedPoll};
@@ -99,44 +97,6 @@ impl PollProgress {
     }
 }
 
-/// The marks of the items that were seen last: these need no question to the store.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Remembered {
-    /// Seen last is last.
-    marks: Vec<u64>,
-}
-
-impl Remembered {
-    pub(super) fn known(&self) -> HashSet<u64> {
-        self.marks.iter().copied().collect()
-    }
-
-    fn add(&mut self, seen: impl Iterator<Item = u64>) {
-        let seen: Vec<u64> = seen.collect();
-        let again: HashSet<u64> = seen.iter().copied().collect();
-        self.marks.retain(|mark| !again.contains(mark));
-        self.marks.extend(seen);
-        let surplus = self.marks.len().saturating_sub(limits::POLL_ITEMS_REMEMBERED_MAX);
-        self.marks.drain(..surplus);
-    }
-}
-
-impl Serialize for Remembered {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes: Vec<u8> = self.marks.iter().flat_map(|mark| mark.to_le_bytes()).collect();
-        serializer.serialize_str(&STANDARD_NO_PAD.encode(bytes))
-    }
-}
-
-impl<'de> Deserialize<'de> for Remembered {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = STANDARD_NO_PAD.decode(text).map_err(serde::de::Error::custom)?;
-        let marks = bytes.chunks_exact(8).map(|chunk| chunk.iter().rev().fold(0, |mark, byte| mark << 8 | u64::from(*byte))).collect();
-        Ok(Self { marks })
-    }
-}
-
 /// The greater one: as numbers or as times where both are that, else as texts.
 pub(super) fn greatest(one: Option<String>, other: Option<String>) -> Option<String> {
     match (one, other) {
@@ -183,17 +143,6 @@ mod tests {
             assert_eq!(greatest(large.clone(), small), large, "{other} {one}");
         }
         assert_eq!(greatest(None, Some("a".into())), Some("a".into()));
-    }
-
-    #[test]
-    fn remembers_what_was_seen_last() {
-        let mut remembered = Remembered::default();
-        remembered.add([1, 2, 3].into_iter());
-        remembered.add([2, 4].into_iter());
-        assert_eq!(remembered.marks, [1, 3, 2, 4]);
-        let max = limits::POLL_ITEMS_REMEMBERED_MAX as u64;
-        remembered.add(10..10 + max - 1);
-        assert_eq!((remembered.marks.len() as u64, remembered.marks[0]), (max, 4));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use hookpost_store::{IdempotencyKey, NewMessage};
 use http::HeaderMap;
 
 use super::providers::{GITHUB_KEY, Github, STRIPE_KEY, Stripe};
-use super::{MINUTE, assert_origin, from_json, minutes, webhook};
+use super::{MINUTE, answer, assert_origin, from_json, minutes, webhook};
 use crate::world::World;
 
 fn rules(back_fill: &str) -> SourceRules {
@@ -63,6 +63,12 @@ impl World {
             },
         };
         store.receive(receipt, now).await.expect("received");
+    }
+
+    /// Of the events in the messages, oldest message first.
+    async fn ids_of_messages(&self, application: ApplicationId) -> Vec<String> {
+        let id_of = |payload: &String| from_json::<serde_json::Value>(payload)["id"].as_str().unwrap_or_default().to_owned();
+        self.payloads(application).await.iter().map(id_of).collect()
     }
 
     async fn event_ids(&self, source: SourceId) -> Vec<String> {
@@ -126,18 +132,71 @@ async fn a_gap_of_many_pages_is_filled_in_spite_of_limits_and_crashes() {
     world.faults.lock().receives_left = None;
     world.crash().await;
     world.pass(60 * MINUTE).await;
-    let payloads = world.payloads(app).await;
-    let mut ids: Vec<String> =
-        payloads.iter().map(|payload| from_json::<serde_json::Value>(payload)["id"].as_str().unwrap_or_default().to_owned()).collect();
-    ids.sort_unstable();
-    let mut expected: Vec<String> = (0..40).map(|number| format!("evt_{number}")).collect();
-    expected.sort_unstable();
-    assert_eq!(ids, expected);
+    let arrived = (0..40).step_by(7);
+    let fetched = (0..40).filter(|number| number % 7 != 0);
+    let expected: Vec<String> = arrived.chain(fetched).map(|number| format!("evt_{number}")).collect();
+    assert_eq!(world.ids_of_messages(app).await, expected, "what was missing comes in the order in which it happened");
     let verdicts = world.verdicts(source).await;
     assert!(
         verdicts.iter().all(|verdict| verdict == "accepted" || verdict == "back_fill_failed: The address answered 429."),
         "{verdicts:?}"
     );
+}
+
+/// Of the requests that a walk over five pages needs, each fails once; and the node crashes after each of the events.
+#[tokio::test(start_paused = true)]
+async fn a_walk_that_is_cut_off_anywhere_keeps_the_order() {
+    let failures = (0..9).map(|request| (Some(request), None));
+    let crashes = (0..15).map(|event| (None, Some(event)));
+    for (failing, crash_after) in failures.chain(crashes) {
+        let mut world = World::new().await;
+        let app = world.application().await;
+        let stripe = Stripe::default();
+        *stripe.page_events_max.lock() = 3;
+        let served = stripe.clone();
+        let mut asked = 0;
+        world.api(move |request| {
+            asked += 1;
+            if failing == Some(asked - 1) { Ok(answer(503, &[], "")) } else { Ok(served.answer(request)) }
+        });
+        let source = world.source(app, webhook("stripe"), stripe_rules()).await;
+        for number in 10..25 {
+            world.pass(1000).await;
+            stripe.happened(&format!("evt_{number}"), "invoice.paid", world.now());
+        }
+        world.faults.lock().receives_left = crash_after;
+        world.pass(20 * MINUTE).await;
+        world.faults.lock().receives_left = None;
+        world.crash().await;
+        world.pass(60 * MINUTE).await;
+        let expected: Vec<String> = (10..25).map(|number| format!("evt_{number}")).collect();
+        assert_eq!(world.ids_of_messages(app).await, expected, "{failing:?} {crash_after:?}");
+        let verdicts = world.verdicts(source).await;
+        let failed = verdicts.iter().filter(|verdict| verdict.starts_with("back_fill_failed")).count();
+        assert_eq!((verdicts.len() - failed, failed), (15, failing.iter().len()), "{failing:?} {crash_after:?}: {verdicts:?}");
+    }
+}
+
+/// As when events are older than the provider keeps them.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_not_known_any_more_begins_the_walk_anew() {
+    let world = World::new().await;
+    let app = world.application().await;
+    let stripe = Stripe::default();
+    *stripe.page_events_max.lock() = 3;
+    let served = stripe.clone();
+    let mut asked = 0;
+    world.api(move |request| {
+        asked += 1;
+        if asked == 5 { Ok(answer(404, &[], r#"{"error": {"code": "resource_missing"}}"#)) } else { Ok(served.answer(request)) }
+    });
+    world.source(app, webhook("stripe"), stripe_rules()).await;
+    for number in 10..20 {
+        world.pass(1000).await;
+        stripe.happened(&format!("evt_{number}"), "invoice.paid", world.now());
+    }
+    world.pass(60 * MINUTE).await;
+    assert_eq!(world.ids_of_messages(app).await, (10..20).map(|number| format!("evt_{number}")).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ mod back_fill;
 mod cron;
 mod poll;
 mod providers;
+mod schemas;
 
 use std::time::Duration;
 

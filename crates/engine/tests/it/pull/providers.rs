@@ -67,13 +67,22 @@ impl Stripe {
         let mut matching: Vec<&Value> =
             events.iter().rev().filter(|event| event["created"].as_u64().is_some_and(|at| (since..=until).contains(&at))).collect();
         matching.sort_by_key(|event| std::cmp::Reverse(event["created"].as_u64()));
-        if let Some(after) = query.get("starting_after") {
-            let place = matching.iter().position(|event| event["id"] == *after).expect("an event of the list");
-            matching.drain(..=place);
+        let place = |id: &String| matching.iter().position(|event| event["id"] == **id).expect("an event of the list");
+        let (after, before) = (query.get("starting_after").map(place), query.get("ending_before").map(place));
+        assert!(after.is_none() || before.is_none(), "they exclude one another");
+        if let Some(before) = before {
+            matching.truncate(before);
+        }
+        if let Some(after) = after {
+            matching.drain(..=after);
         }
         let page_max = Some(*self.page_events_max.lock()).filter(|max| *max > 0).unwrap_or(usize::MAX);
         let limit = usize::try_from(number("limit").unwrap_or(10).clamp(1, 100)).expect("small").min(page_max);
         let has_more = matching.len() > limit;
+        if before.is_some() {
+            // The page next to the place, not the newest one.
+            matching.drain(..matching.len() - limit.min(matching.len()));
+        }
         matching.truncate(limit);
         answer(200, &[], &json!({"object": "list", "url": "/v1/events", "has_more": has_more, "data": matching}).to_string())
     }
