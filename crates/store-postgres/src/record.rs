@@ -174,15 +174,20 @@ impl Recording {
         self.in_doubt(entries);
         match statements.at_once(client, entries, &counted, &mut self.columns).await {
             Ok(()) => {
-                self.doubtful.clear();
+                self.decided(entries);
                 counted.deliveries.committed(&self.shared);
                 Ok(true)
             }
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                self.doubtful.clear();
+                self.refused(entries);
                 Ok(false)
             }
-            Err(error) => Err(self.unless_lost(error)),
+            Err(error) => {
+                if !error.is_connection_lost() {
+                    self.refused(entries);
+                }
+                Err(error)
+            }
         }
     }
 
@@ -201,6 +206,7 @@ impl Recording {
                 return Err(error);
             }
         };
+        let all = entries.clone();
         let (valid, written_before) = found.split(entries);
         let valid_keys: HashSet<EndpointId> =
             valid.iter().filter(|entry| entry.record.health.is_some()).map(|entry| entry.record.key.endpoint).collect();
@@ -208,9 +214,12 @@ impl Recording {
         let counted = Counted::of(&valid);
         self.in_doubt(&valid);
         if let Err(error) = statements.finish(client, &valid, &found.explicit, &healths, &counted, &mut self.columns).await {
-            return Err(self.unless_lost(error));
+            if !error.is_connection_lost() {
+                self.refused(&valid);
+            }
+            return Err(error);
         }
-        self.doubtful.clear();
+        self.decided(&all);
         counted.deliveries.committed(&self.shared);
         self.keep_healths(healths);
         Ok(valid.into_iter().chain(written_before).collect())
@@ -220,12 +229,23 @@ impl Recording {
         self.doubtful.extend(entries.iter().map(|entry| ((entry.record.key, entry.record.lease), entry.attempt)));
     }
 
-    /// What the server refused was not written.
-    fn unless_lost(&mut self, error: StoreError) -> StoreError {
-        if !error.is_connection_lost() {
-            self.doubtful.clear();
+    /// The server did not write them now. What an earlier connection had under way may be written all the same.
+    fn refused(&mut self, entries: &[Entry<'_>]) {
+        for entry in entries.iter().filter(|entry| !entry.doubtful) {
+            self.doubtful.remove(&(entry.record.key, entry.record.lease));
         }
-        error
+    }
+
+    /// It is known what became of them.
+    fn decided(&mut self, entries: &[Entry<'_>]) {
+        for entry in entries {
+            self.doubtful.remove(&(entry.record.key, entry.record.lease));
+        }
+        if !self.doubtful.is_empty() {
+            // Nobody records what is not held any more.
+            let leases = self.shared.leases.lock();
+            self.doubtful.retain(|(key, lease), _| leases.of(*key, *lease).is_some());
+        }
     }
 
     fn ended(&self, done: &[Entry<'_>]) {

@@ -58,13 +58,17 @@ impl Found {
 pub(super) async fn find(client: &Client, holder: i64, statements: &Statements, entries: &[Entry<'_>]) -> Result<Found, StoreError> {
     let implied: Vec<Entry<'_>> = entries.iter().filter(|entry| entry.lease.implied).copied().collect();
     let doubtful: Vec<&Entry<'_>> = entries.iter().filter(|entry| entry.doubtful).collect();
-    let (_, inserted, locked, attempts, states) = tokio::try_join!(
-        async { Ok::<_, StoreError>(client.batch_execute("BEGIN").await?) },
+    let (begun, inserted, locked, attempts, states) = tokio::join!(
+        biased;
+        client.batch_execute("BEGIN"),
         statements.insert_deliveries(client, &implied),
         statements.lock_queue(client, holder, entries),
         statements.attempts(client, &doubtful),
         statements.states(client, &doubtful),
-    )?;
+    );
+    // In the order in which they were sent: what follows a failure says only that the transaction has failed.
+    begun?;
+    let (inserted, locked, attempts, states) = (inserted?, locked?, attempts?, states?);
     let mut found = Found::default();
     for row in inserted {
         found.implied.insert(DeliveryKey { message: message_id(row.try_get(0)?), endpoint: endpoint_id(row.try_get(1)?) });
