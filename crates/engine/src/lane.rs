@@ -360,6 +360,13 @@ impl Lane {
         self.claims.giving_back(1);
     }
 
+    /// The delivery that a worker was to attempt was canceled meanwhile: it goes back to the store, which knows.
+    pub(crate) fn recalled(&mut self, now: Timestamp) {
+        self.in_flight -= 1;
+        self.health = self.health.probe_abandoned(now);
+        self.claims.giving_back(1);
+    }
+
     /// A worker ended without having asked [`Self::next`].
     pub(crate) fn worker_lost(&mut self) {
         self.workers -= 1;

@@ -255,6 +255,7 @@ fn hold(shared: &Shared, holder: i64, deliveries: &[LeasedDelivery]) -> Result<(
     if shared.node.holder() != holder {
         return Err(StoreError::NodeLost);
     }
+    shared.recalled.forget(deliveries.iter().map(|one| one.key));
     for one in deliveries {
         leases.explicit(one.key, one.lease, one.trigger, DeliveryStatus::of(one.state, one.progress), one.message.created_at);
     }

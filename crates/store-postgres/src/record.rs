@@ -12,9 +12,10 @@ mod valid;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use hookpost_domain::delivery::Transition;
 use hookpost_domain::health::Health;
 use hookpost_domain::task::DeliveryStatus;
-use hookpost_domain::{ApplicationId, AttemptId, DeliveryKey, EndpointId, Timestamp};
+use hookpost_domain::{ApplicationId, AttemptId, DeliveryKey, DeliveryState, EndpointId, Reason, Timestamp};
 use hookpost_store::queue::Backlog;
 use hookpost_store::usage::UsageCounts;
 use hookpost_store::{LeaseId, Record, Recorded, Unavailable};
@@ -76,6 +77,8 @@ pub(crate) struct Recording {
 pub(super) struct Entry<'a> {
     pub(super) record: &'a Record,
     pub(super) lease: Lease,
+    /// What is written: not always what was to be recorded.
+    pub(super) transition: Transition,
     pub(super) attempt: Option<AttemptId>,
     /// When it was to be recorded.
     now: Timestamp,
@@ -83,6 +86,25 @@ pub(super) struct Entry<'a> {
     command: usize,
     index: usize,
     doubtful: bool,
+}
+
+impl Entry<'_> {
+    /// The delivery was canceled meanwhile, and counted so. What it came to is more than that only if it ended by itself.
+    fn recalled(&mut self, reason: Reason) {
+        if matches!(self.lease.status, DeliveryStatus::Pending | DeliveryStatus::Sending) {
+            self.lease.status = DeliveryStatus::Canceled;
+        }
+        if !self.transition.state.is_final() {
+            self.transition.state = DeliveryState::Canceled { reason };
+        }
+    }
+
+    fn answer(&self) -> Recorded {
+        match self.transition == self.record.transition {
+            true => Recorded::Done { attempt: self.attempt },
+            false => Recorded::Recalled { attempt: self.attempt },
+        }
+    }
 }
 
 /// In which scope the health of an endpoint is kept, and what it is to be.
@@ -140,7 +162,7 @@ impl Recording {
         };
         self.ended(&done);
         for entry in done {
-            answers[entry.command][entry.index] = Recorded::Done { attempt: entry.attempt };
+            answers[entry.command][entry.index] = entry.answer();
         }
         Ok(answers)
     }
@@ -159,7 +181,8 @@ impl Recording {
                     Some(known) => known,
                     None => record.attempt.as_ref().map(|_| AttemptId::from_row(ids.next(call.now))),
                 };
-                entries.push(Entry { record, lease, attempt, now: call.now, command, index, doubtful: known.is_some() });
+                let (transition, doubtful) = (record.transition, known.is_some());
+                entries.push(Entry { record, lease, transition, attempt, now: call.now, command, index, doubtful });
             }
         }
         entries
@@ -253,6 +276,7 @@ impl Recording {
         for entry in done {
             leases.end(entry.record.key);
         }
+        self.shared.recalled.forget(done.iter().map(|entry| entry.record.key));
     }
 
     /// Of endpoints that no other node serves; the last of the group counts.
@@ -298,8 +322,8 @@ pub(super) struct Counted {
 impl Counted {
     fn of(entries: &[Entry<'_>]) -> Self {
         let mut counted = Self::default();
-        for Entry { record, lease, now, .. } in entries {
-            let to = DeliveryStatus::of(record.transition.state, record.transition.progress);
+        for Entry { record, lease, transition, now, .. } in entries {
+            let to = DeliveryStatus::of(transition.state, transition.progress);
             counted.deliveries.moved(record.key.endpoint, lease.created_at, lease.status, to);
             counted.usage.add(record.application, &record.event_type, *now, UsageCounts::of_record(record));
         }

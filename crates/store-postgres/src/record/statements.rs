@@ -67,7 +67,7 @@ const INSERT_DELIVERIES: &str = "
     RETURNING message, endpoint";
 /// Sees also what this node has just written down, or another has just changed.
 const LOCK_QUEUE: &str = "
-    SELECT queue.message, queue.endpoint, queue.lease, queue.manual_at_ms IS NOT NULL
+    SELECT queue.message, queue.endpoint, queue.lease, queue.manual_at_ms IS NOT NULL, queue.recalled
     FROM unnest($1::bigint[], $2::bigint[]) AS wanted (message, endpoint)
     JOIN hookpost.queue ON queue.endpoint = wanted.endpoint AND queue.message = wanted.message
     WHERE queue.holder = $3
@@ -94,7 +94,8 @@ const DELETE_QUEUE: &str = "
 const UPDATE_QUEUE: &str = "
     UPDATE hookpost.queue
     SET pending = new.pending, scheduled_at_ms = new.due_at_ms, next_at_ms = least(new.due_at_ms, queue.manual_at_ms),
-        attempts = new.attempts, scheduled_attempts = new.scheduled_attempts, holder = NULL, lease = NULL, leased_manual_at_ms = NULL
+        attempts = new.attempts, scheduled_attempts = new.scheduled_attempts, holder = NULL, lease = NULL, leased_manual_at_ms = NULL,
+        recalled = NULL, recall_heard = false
     FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[], $5::integer[], $6::integer[])
         AS new (message, endpoint, pending, due_at_ms, attempts, scheduled_attempts)
     WHERE queue.endpoint = new.endpoint AND queue.message = new.message";
@@ -162,7 +163,7 @@ impl Statements {
     ) -> Result<(), StoreError> {
         let rows = DeliveryRows::in_order_of_keys(entries);
         let attempts = AttemptRows::of(entries, columns);
-        let again = QueueRows::of(entries.iter().filter(|entry| !entry.record.transition.state.is_final()));
+        let again = QueueRows::of(entries.iter().filter(|entry| !entry.transition.state.is_final()));
         let CountColumns { endpoints, minutes, statuses, changes } = counted.deliveries.columns();
         let usage = counted.usage.columns();
         let mut parameters: Vec<Parameter<'_>> = vec![
@@ -236,11 +237,11 @@ impl Statements {
         let (with_row, without): (Vec<_>, Vec<_>) = valid.iter().partition(|entry| explicit.contains_key(&entry.record.key));
         let updated = DeliveryRows::of(with_row.iter().copied());
         let (done, left): (Vec<_>, Vec<_>) = with_row.into_iter().partition(|entry| {
-            entry.record.transition.state.is_final() && explicit.get(&entry.record.key).is_some_and(|explicit| !explicit.is_asked_for)
+            entry.transition.state.is_final() && explicit.get(&entry.record.key).is_some_and(|explicit| !explicit.is_asked_for)
         });
         let (done_messages, done_endpoints) = keys(done.iter().copied());
         let left = QueueRows::of(left.into_iter());
-        let new = QueueRows::of(without.into_iter().filter(|entry| !entry.record.transition.state.is_final()));
+        let new = QueueRows::of(without.into_iter().filter(|entry| !entry.transition.state.is_final()));
         let healths = HealthRows::of(healths)?;
         let run = async |statement: &Statement, parameters: Vec<Parameter<'_>>, is_needed: bool| {
             if is_needed {
@@ -302,15 +303,15 @@ impl DeliveryRows {
 
     fn of<'e>(entries: impl Iterator<Item = &'e Entry<'e>>) -> Self {
         let mut rows = Self::default();
-        for Entry { record, .. } in entries {
-            let StateColumns { state, reason, due_at_ms } = StateColumns::of(record.transition.state);
+        for Entry { record, transition, .. } in entries {
+            let StateColumns { state, reason, due_at_ms } = StateColumns::of(transition.state);
             rows.messages.push(record.key.message.row().as_i64());
             rows.endpoints.push(record.key.endpoint.row().as_i64());
             rows.states.push(state);
             rows.reasons.push(reason);
             rows.due.push(due_at_ms);
-            rows.attempts.push(record.transition.progress.attempts as i32);
-            rows.scheduled_attempts.push(record.transition.progress.scheduled_attempts as i32);
+            rows.attempts.push(transition.progress.attempts as i32);
+            rows.scheduled_attempts.push(transition.progress.scheduled_attempts as i32);
         }
         rows
     }
@@ -335,14 +336,14 @@ struct QueueRows {
 impl QueueRows {
     fn of<'e>(entries: impl Iterator<Item = &'e Entry<'e>>) -> Self {
         let mut rows = Self::default();
-        for Entry { record, .. } in entries {
+        for Entry { record, transition, .. } in entries {
             rows.messages.push(record.key.message.row().as_i64());
             rows.endpoints.push(record.key.endpoint.row().as_i64());
             rows.applications.push(record.application.row().as_i64());
-            rows.pending.push(record.transition.state == DeliveryState::Pending);
-            rows.due.push(StateColumns::of(record.transition.state).due_at_ms);
-            rows.attempts.push(record.transition.progress.attempts as i32);
-            rows.scheduled_attempts.push(record.transition.progress.scheduled_attempts as i32);
+            rows.pending.push(transition.state == DeliveryState::Pending);
+            rows.due.push(StateColumns::of(transition.state).due_at_ms);
+            rows.attempts.push(transition.progress.attempts as i32);
+            rows.scheduled_attempts.push(transition.progress.scheduled_attempts as i32);
         }
         rows
     }
