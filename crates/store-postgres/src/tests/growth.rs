@@ -29,7 +29,8 @@ async fn load(node: &mut Node, scene: &Scene, source: hookpost_domain::SourceId,
     let store: SharedStore = Arc::clone(&node.store) as SharedStore;
     let now = day(n);
     for index in 0..MESSAGES_OF_A_DAY {
-        let content = MessageContent { event_id: uid(&format!("{n}-{index}")), ..content(&scene.endpoints) };
+        let content =
+            MessageContent { event_id: uid(&format!("{n}-{index}")), payload_expires_at: now + DAY * 3, ..content(&scene.endpoints) };
         let idempotency_key = Some(IdempotencyKey([[n; 8], [index; 8]].concat().try_into().unwrap()));
         accept(&store, NewMessage { application: scene.application, content, idempotency_key }, now).await;
         let leased = node.ready.recv().await.unwrap().remove(0);
@@ -37,7 +38,9 @@ async fn load(node: &mut Node, scene: &Scene, source: hookpost_domain::SourceId,
             if index % 2 == 0 { (200, DeliveryState::Delivered) } else { (500, DeliveryState::Waiting { at: now + DAY }) };
         record_one(&store, tried(&leased, status, state, now), now).await;
     }
-    receive(&store, genuine(source, new_message(scene.application, &[]), once(n, DAY)), now).await;
+    let mut received = new_message(scene.application, &[]);
+    received.content.payload_expires_at = now + DAY * 3;
+    receive(&store, genuine(source, received, once(n, DAY)), now).await;
     receive(&store, settled(source, rejected("expired"), b"x"), now).await;
     store.begin_answer(key(n).unwrap(), now).await.unwrap();
     store.keep_answer(key(n).unwrap(), KeptAnswer { status: 201, body: b"made".to_vec() }, now).await.unwrap();
