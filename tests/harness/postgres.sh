@@ -7,7 +7,8 @@
 #
 #   postgres.sh PORT [-c setting=value …]
 #
-# Everybody is let in as the superuser postgres; the role needs_password wants one.
+# Everybody is let in as the superuser postgres; the role needs_password wants one. HOOKPOST_TEST_POSTGRES_BIN names the directory of another version's initdb
+# and postgres.
 set -eu
 port=$1
 shift
@@ -15,7 +16,7 @@ shift
 # Whoever started this closes its input, also by dying: only then is it time to go.
 trap '' INT TERM HUP
 newest=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -t/ -k5 -n | tail -n 1)
-PATH=${newest:+$newest:}$PATH
+PATH=${HOOKPOST_TEST_POSTGRES_BIN:+$HOOKPOST_TEST_POSTGRES_BIN:}${newest:+$newest:}$PATH
 command -v initdb >/dev/null || { echo "postgres.sh: initdb is not installed (Debian: apt-get install postgresql)" >&2; exit 1; }
 
 # PostgreSQL refuses to run as root.

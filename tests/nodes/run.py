@@ -16,7 +16,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from harness import databases, suite  # noqa: E402
 
-HALVES = (["test_database", "test_start", "test_beside"], ["test_kill", "test_pause", "test_network", "test_rolling", "test_global"])
+HALVES = (["test_database", "test_start", "test_beside"], ["test_kill", "test_pause", "test_network", "test_rolling", "test_global", "test_move", "test_cancel"])
 
 
 def run_halves() -> int:

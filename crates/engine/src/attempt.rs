@@ -75,6 +75,10 @@ impl Worker {
                     // The lane pauses where the store cannot say.
                     let _ = engine.look_up(&self.cell).await;
                 }
+                Next::Attempt(work, _) if engine.store.is_recalled(work.leased.key) => {
+                    self.cell.lane.lock().recalled(engine.clock.now());
+                    engine.recorder.release(vec![(Arc::clone(&self.cell), work)]);
+                }
                 Next::Attempt(work, target) => {
                     self.held = Some(work);
                     self.attempt(&target).await;

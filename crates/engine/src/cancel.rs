@@ -16,7 +16,7 @@ const CLAIM_CHECKED_EVERY: Duration = Duration::from_millis(1);
 
 impl Engine {
     /// Ends the unfinished deliveries of an endpoint that `which` names, and returns how many they were. What waits in memory goes back to the store first, so
-    /// that it is found there; attempts that are under way are not interrupted, but not repeated either.
+    /// that it is found there; what other nodes hold is called back from them. Attempts that are under way are not interrupted.
     pub async fn cancel(
         self: &Arc<Self>,
         application: ApplicationId,
@@ -42,7 +42,7 @@ impl Engine {
         }
         let mut ended = 0;
         loop {
-            let piece = self.store.cancel(endpoint, which.clone(), Reason::CanceledByUser, PIECE, self.clock.now()).await?;
+            let piece = self.store.cancel_everywhere(endpoint, which.clone(), Reason::CanceledByUser, PIECE, self.clock.now()).await?;
             ended += piece.count;
             if !piece.more {
                 return Ok(ended);

@@ -244,6 +244,13 @@ impl Engine {
         match news {
             News::Lanes(lanes) => self.restore(lanes, true),
             News::Tasks => self.tasks_changed.notify_one(),
+            News::Recalled { application, endpoint } => {
+                let cell = self.lane(application, endpoint);
+                let works = cell.lane.lock().give_back();
+                self.recorder.release(works.into_iter().map(|work| (Arc::clone(&cell), work)).collect());
+                // What held up the lane may be gone.
+                self.wake_in_passing(application, endpoint);
+            }
             News::LeasesLost => {
                 tracing::warn!("this node was silent for so long that others have taken over what it held");
                 while let Ok(group) = ready.try_recv() {

@@ -206,6 +206,8 @@ impl Engine {
         let (attempt, due): (Option<AttemptId>, Option<Timestamp>) = match (result, record.transition.state) {
             (Recorded::Done { attempt }, DeliveryState::Waiting { at }) => (attempt, Some(at)),
             (Recorded::Done { attempt }, _) => (attempt, None),
+            // The lane may be waiting for a retry that will not come.
+            (Recorded::Recalled { attempt }, _) => (attempt, Some(self.clock.now())),
             (Recorded::LeaseLost, _) => {
                 self.metrics.lease_lost();
                 let ids = self.store.public_ids();

@@ -290,7 +290,7 @@ impl Accepting {
 
     async fn write_down(&mut self, client: &Client) -> Result<(), StoreError> {
         if !self.unwritten.is_empty() {
-            write_down::as_backlog(client, &self.unwritten).await?;
+            write_down::as_backlog(client, self.life.0, &self.unwritten).await?;
             self.unwritten.clear();
             self.settled();
         }

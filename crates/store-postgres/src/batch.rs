@@ -94,6 +94,12 @@ pub(crate) async fn serve<G: Group>(shared: &Shared, mut group: G, waiting: &Wai
     }
 }
 
+/// What went wrong in a transaction that was sent as a whole, its answers in the order of its statements. All of them are waited for: the first that failed
+/// says why, those behind it say only that the transaction has failed, and which of them is looked at first is chance.
+pub(crate) fn first_failure<const N: usize>(answers: [Result<(), StoreError>; N]) -> Result<(), StoreError> {
+    answers.into_iter().collect()
+}
+
 async fn write<G: Group>(group: &mut G, client: &Client, commands: &mut Vec<G::Command>) -> Result<(), StoreError> {
     let written = tokio::time::timeout(DEADLINE, group.write(client, commands)).await;
     written.unwrap_or_else(|_| Err(StoreError::Away(format!("no answer within {} s", DEADLINE.as_secs()))))

@@ -34,6 +34,8 @@ pub(crate) enum Changed {
     Source(SourceId),
     /// Any: nobody keeps them without asking for the version.
     Document,
+    /// Any: the rows of the queue say what was called back from whom.
+    Recall,
 }
 
 /// Names a row of `change`.
@@ -114,6 +116,7 @@ impl Changed {
             Self::Task => (5, Vec::new()),
             Self::Source(id) => (6, id.row().raw().to_be_bytes().to_vec()),
             Self::Document => (7, Vec::new()),
+            Self::Recall => (8, Vec::new()),
         }
     }
 
@@ -129,6 +132,7 @@ impl Changed {
             5 => Some(Self::Task),
             6 => Some(Self::Source(SourceId::from_row(row()?))),
             7 => Some(Self::Document),
+            8 => Some(Self::Recall),
             _ => None,
         }
     }
@@ -155,7 +159,7 @@ pub(crate) fn forget(shared: &Shared, changed: &Changed) {
         Changed::Source(id) => shared.catalog.patch_source(*id, None),
         Changed::Document => shared.catalog.changed(),
         // Kept elsewhere, or read again as a whole.
-        Changed::Revocation | Changed::Health(_) | Changed::Task => {}
+        Changed::Revocation | Changed::Health(_) | Changed::Task | Changed::Recall => {}
     }
 }
 
@@ -169,7 +173,7 @@ pub(crate) async fn follow(shared: &Shared, client: &impl GenericClient) -> Resu
         catalog::remember(shared, catalog::load_revocations(client).await?);
         shared.catalog.drop_all();
         *shared.changes.looked_at_ms.lock() = Some(now);
-        return Ok(vec![Changed::Task]);
+        return Ok(vec![Changed::Task, Changed::Recall]);
     };
     let since = now.min(last) - LATE_MS;
     let rows = client
@@ -187,7 +191,7 @@ pub(crate) async fn follow(shared: &Shared, client: &impl GenericClient) -> Resu
     }
     changes.iter().for_each(|changed| forget(shared, changed));
     *shared.changes.looked_at_ms.lock() = Some(now);
-    changes.retain(|changed| matches!(changed, Changed::Health(_) | Changed::Task));
+    changes.retain(|changed| matches!(changed, Changed::Health(_) | Changed::Task | Changed::Recall));
     Ok(changes)
 }
 

@@ -127,6 +127,7 @@ pub(crate) async fn claim(shared: &Shared, request: ClaimRequest, now: Timestamp
     let leases: Vec<i64> = chosen.iter().map(|one| one.lease.0 as i64).collect();
     let manual: Vec<bool> = chosen.iter().map(|one| one.trigger == Trigger::Manual).collect();
     let (leased, rows, rest) = tokio::join!(
+        biased;
         async { transaction.execute(&lease, &[&endpoint, &holder, &ids, &leases, &manual]).await },
         async { transaction.query(&messages, &[&endpoint, &ids]).await },
         async { transaction.query_one(&rest, &[&endpoint, &now_ms, &bound]).await },
@@ -254,6 +255,7 @@ fn hold(shared: &Shared, holder: i64, deliveries: &[LeasedDelivery]) -> Result<(
     if shared.node.holder() != holder {
         return Err(StoreError::NodeLost);
     }
+    shared.recalled.forget(deliveries.iter().map(|one| one.key));
     for one in deliveries {
         leases.explicit(one.key, one.lease, one.trigger, DeliveryStatus::of(one.state, one.progress), one.message.created_at);
     }

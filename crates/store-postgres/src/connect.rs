@@ -99,15 +99,15 @@ pub(crate) async fn connect_first(url: &DatabaseUrl) -> Result<Dedicated, OpenEr
     let explain = |error: StoreError| OpenError::explain(error, url);
     let dedicated = connector.dedicated(PATIENT_SESSION, None).await.map_err(explain)?;
     let row = dedicated.client.query_one("SELECT current_setting('server_version_num')::integer", &[]).await;
-    check_version(row.and_then(|row| row.try_get(0)).map_err(|error| explain(error.into()))?)?;
+    check_version(url, row.and_then(|row| row.try_get(0)).map_err(|error| explain(error.into()))?)?;
     Ok(dedicated)
 }
 
 /// `150004` is 15.4.
-pub(crate) fn check_version(server_version_num: i32) -> Result<(), OpenError> {
+pub(crate) fn check_version(url: &DatabaseUrl, server_version_num: i32) -> Result<(), OpenError> {
     let (major, minor) = (server_version_num / 10_000, server_version_num % 10_000);
     if major < VERSION_MIN {
-        return Err(OpenError::TooOld { found: format!("{major}.{minor}"), needed: VERSION_MIN });
+        return Err(OpenError::TooOld { server: url.server(), found: format!("{major}.{minor}"), needed: VERSION_MIN });
     }
     Ok(())
 }

@@ -26,8 +26,10 @@ pub enum OpenError {
     NotLetIn { server: String, user: String, why: String },
     #[error("PostgreSQL at {server} has no database {database}: create it with CREATE DATABASE \"{database}\" OWNER \"{user}\"")]
     UnknownDatabase { server: String, database: String, user: String },
-    #[error("PostgreSQL {found} is too old: {needed} or newer is needed")]
-    TooOld { found: String, needed: i32 },
+    #[error(
+        "PostgreSQL {found} at {server} is too old, {needed} or newer is needed: upgrade that server (pg_upgrade, or dump and restore), or name a newer one"
+    )]
+    TooOld { server: String, found: String, needed: i32 },
     #[error("the user {user} lacks a right in the database {database} ({why}): {remedy}")]
     MissingRights { user: String, database: String, why: String, remedy: String },
     #[error(

@@ -19,7 +19,7 @@ use crate::connect::Dedicated;
 use crate::error::StoreError;
 use crate::owners::{self, Scope, health_of_row, needed};
 use crate::shared::Shared;
-use crate::{lanes, statements};
+use crate::{lanes, recall, statements};
 
 /// However often we are woken.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(20);
@@ -109,6 +109,9 @@ impl Poll {
         // At the start the engine looks at all tasks by itself.
         if self.after.is_some() && changed.contains(&Changed::Task) {
             shared.hints.tell(shared, News::Tasks);
+        }
+        if changed.contains(&Changed::Recall) {
+            recall::hear(shared, &client).await?;
         }
         load_health(shared, &client).await?;
         let mut news: BTreeMap<EndpointId, LaneState> = BTreeMap::new();

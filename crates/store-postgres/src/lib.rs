@@ -32,6 +32,7 @@ mod node;
 mod owners;
 mod partitions;
 mod queue;
+mod recall;
 mod record;
 mod release;
 mod resend;
@@ -70,6 +71,7 @@ use crate::error::StoreError;
 use crate::hints::Hints;
 use crate::node::{NodeLife, OldLives};
 use crate::partitions::Partitions;
+use crate::recall::Recalled;
 use crate::services::Services;
 use crate::shared::Shared;
 
@@ -162,6 +164,7 @@ async fn begin(client: &mut Client, connections: Connections, options: PostgresO
         reading: Turns::default(),
         changes: Changes::default(),
         poll_every: options.poll_every,
+        recalled: Recalled::default(),
         unhealthy: RwLock::default(),
         unfinished: AtomicI64::new(0),
         feed_asked_at: Mutex::default(),

@@ -62,6 +62,21 @@ impl Queue for PostgresStore {
         Ok(cancel::cancel(&self.shared, endpoint, &which, reason, limit, now).await?)
     }
 
+    async fn cancel_everywhere(
+        &self,
+        endpoint: EndpointId,
+        which: CancelFilter,
+        reason: Reason,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Canceled, Unavailable> {
+        Ok(cancel::cancel_everywhere(&self.shared, endpoint, &which, reason, limit, now).await?)
+    }
+
+    fn is_recalled(&self, key: DeliveryKey) -> bool {
+        self.shared.recalled.contains(key)
+    }
+
     fn backlog(&self) -> Backlog {
         record::backlog(&self.shared)
     }

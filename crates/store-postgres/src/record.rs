@@ -12,9 +12,10 @@ mod valid;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use hookpost_domain::delivery::Transition;
 use hookpost_domain::health::Health;
 use hookpost_domain::task::DeliveryStatus;
-use hookpost_domain::{ApplicationId, AttemptId, DeliveryKey, EndpointId, Timestamp};
+use hookpost_domain::{ApplicationId, AttemptId, DeliveryKey, DeliveryState, EndpointId, Reason, Timestamp};
 use hookpost_store::queue::Backlog;
 use hookpost_store::usage::UsageCounts;
 use hookpost_store::{LeaseId, Record, Recorded, Unavailable};
@@ -76,6 +77,8 @@ pub(crate) struct Recording {
 pub(super) struct Entry<'a> {
     pub(super) record: &'a Record,
     pub(super) lease: Lease,
+    /// What is written: not always what was to be recorded.
+    pub(super) transition: Transition,
     pub(super) attempt: Option<AttemptId>,
     /// When it was to be recorded.
     now: Timestamp,
@@ -83,6 +86,25 @@ pub(super) struct Entry<'a> {
     command: usize,
     index: usize,
     doubtful: bool,
+}
+
+impl Entry<'_> {
+    /// The delivery was canceled meanwhile, and counted so. What it came to is more than that only if it ended by itself.
+    fn recalled(&mut self, reason: Reason) {
+        if matches!(self.lease.status, DeliveryStatus::Pending | DeliveryStatus::Sending) {
+            self.lease.status = DeliveryStatus::Canceled;
+        }
+        if !self.transition.state.is_final() {
+            self.transition.state = DeliveryState::Canceled { reason };
+        }
+    }
+
+    fn answer(&self) -> Recorded {
+        match self.transition == self.record.transition {
+            true => Recorded::Done { attempt: self.attempt },
+            false => Recorded::Recalled { attempt: self.attempt },
+        }
+    }
 }
 
 /// In which scope the health of an endpoint is kept, and what it is to be.
@@ -140,7 +162,7 @@ impl Recording {
         };
         self.ended(&done);
         for entry in done {
-            answers[entry.command][entry.index] = Recorded::Done { attempt: entry.attempt };
+            answers[entry.command][entry.index] = entry.answer();
         }
         Ok(answers)
     }
@@ -159,7 +181,8 @@ impl Recording {
                     Some(known) => known,
                     None => record.attempt.as_ref().map(|_| AttemptId::from_row(ids.next(call.now))),
                 };
-                entries.push(Entry { record, lease, attempt, now: call.now, command, index, doubtful: known.is_some() });
+                let (transition, doubtful) = (record.transition, known.is_some());
+                entries.push(Entry { record, lease, transition, attempt, now: call.now, command, index, doubtful });
             }
         }
         entries
@@ -174,15 +197,20 @@ impl Recording {
         self.in_doubt(entries);
         match statements.at_once(client, entries, &counted, &mut self.columns).await {
             Ok(()) => {
-                self.doubtful.clear();
+                self.decided(entries);
                 counted.deliveries.committed(&self.shared);
                 Ok(true)
             }
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                self.doubtful.clear();
+                self.refused(entries);
                 Ok(false)
             }
-            Err(error) => Err(self.unless_lost(error)),
+            Err(error) => {
+                if !error.is_connection_lost() {
+                    self.refused(entries);
+                }
+                Err(error)
+            }
         }
     }
 
@@ -201,6 +229,7 @@ impl Recording {
                 return Err(error);
             }
         };
+        let all = entries.clone();
         let (valid, written_before) = found.split(entries);
         let valid_keys: HashSet<EndpointId> =
             valid.iter().filter(|entry| entry.record.health.is_some()).map(|entry| entry.record.key.endpoint).collect();
@@ -208,9 +237,12 @@ impl Recording {
         let counted = Counted::of(&valid);
         self.in_doubt(&valid);
         if let Err(error) = statements.finish(client, &valid, &found.explicit, &healths, &counted, &mut self.columns).await {
-            return Err(self.unless_lost(error));
+            if !error.is_connection_lost() {
+                self.refused(&valid);
+            }
+            return Err(error);
         }
-        self.doubtful.clear();
+        self.decided(&all);
         counted.deliveries.committed(&self.shared);
         self.keep_healths(healths);
         Ok(valid.into_iter().chain(written_before).collect())
@@ -220,12 +252,23 @@ impl Recording {
         self.doubtful.extend(entries.iter().map(|entry| ((entry.record.key, entry.record.lease), entry.attempt)));
     }
 
-    /// What the server refused was not written.
-    fn unless_lost(&mut self, error: StoreError) -> StoreError {
-        if !error.is_connection_lost() {
-            self.doubtful.clear();
+    /// The server did not write them now. What an earlier connection had under way may be written all the same.
+    fn refused(&mut self, entries: &[Entry<'_>]) {
+        for entry in entries.iter().filter(|entry| !entry.doubtful) {
+            self.doubtful.remove(&(entry.record.key, entry.record.lease));
         }
-        error
+    }
+
+    /// It is known what became of them.
+    fn decided(&mut self, entries: &[Entry<'_>]) {
+        for entry in entries {
+            self.doubtful.remove(&(entry.record.key, entry.record.lease));
+        }
+        if !self.doubtful.is_empty() {
+            // Nobody records what is not held any more.
+            let leases = self.shared.leases.lock();
+            self.doubtful.retain(|(key, lease), _| leases.of(*key, *lease).is_some());
+        }
     }
 
     fn ended(&self, done: &[Entry<'_>]) {
@@ -233,6 +276,7 @@ impl Recording {
         for entry in done {
             leases.end(entry.record.key);
         }
+        self.shared.recalled.forget(done.iter().map(|entry| entry.record.key));
     }
 
     /// Of endpoints that no other node serves; the last of the group counts.
@@ -278,8 +322,8 @@ pub(super) struct Counted {
 impl Counted {
     fn of(entries: &[Entry<'_>]) -> Self {
         let mut counted = Self::default();
-        for Entry { record, lease, now, .. } in entries {
-            let to = DeliveryStatus::of(record.transition.state, record.transition.progress);
+        for Entry { record, lease, transition, now, .. } in entries {
+            let to = DeliveryStatus::of(transition.state, transition.progress);
             counted.deliveries.moved(record.key.endpoint, lease.created_at, lease.status, to);
             counted.usage.add(record.application, &record.event_type, *now, UsageCounts::of_record(record));
         }

@@ -11,7 +11,7 @@ use crate::leases::Lease;
 use crate::node;
 use crate::owners::needed;
 use crate::shared::Shared;
-use crate::statements::query;
+use crate::statements::{execute, query};
 
 /// What was never written is pending, and in nobody's hands from now on. Where a row was written meanwhile it names this node, and is given back as all others.
 const WRITE_DOWN: &str = "
@@ -27,9 +27,15 @@ const WRITE_DOWN: &str = "
     SELECT endpoint, message, application, true, 0, 0 FROM given
     RETURNING endpoint, application";
 
-/// What the lease was to serve is to be served again. 0: `resend::FOREIGN_LEASE`.
-const GIVE_BACK: &str = "
-    UPDATE hookpost.queue SET holder = NULL, lease = NULL, leased_manual_at_ms = NULL,
+/// What was canceled meanwhile, and not asked for again. 0: `resend::FOREIGN_LEASE`.
+pub(crate) const END_RECALLED: &str = "
+    DELETE FROM hookpost.queue USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS given (message, endpoint, lease)
+    WHERE queue.endpoint = given.endpoint AND queue.message = given.message AND queue.holder = $4 AND queue.lease IN (given.lease, 0)
+        AND queue.recalled IS NOT NULL AND queue.manual_at_ms IS NULL";
+
+/// What the lease was to serve is to be served again.
+pub(crate) const GIVE_BACK: &str = "
+    UPDATE hookpost.queue SET holder = NULL, lease = NULL, leased_manual_at_ms = NULL, recalled = NULL, recall_heard = false,
         manual_at_ms = least(queue.manual_at_ms, queue.leased_manual_at_ms),
         next_at_ms = least(queue.scheduled_at_ms, queue.manual_at_ms, queue.leased_manual_at_ms)
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS given (message, endpoint, lease)
@@ -54,6 +60,7 @@ pub(crate) async fn release(shared: &Shared, leases: Vec<(DeliveryKey, LeaseId)>
     }
     let (messages, endpoints) = columns(held.iter().map(|(key, _)| *key));
     let ids: Vec<i64> = held.iter().map(|(_, lease)| lease.id.0 as i64).collect();
+    execute(&transaction, END_RECALLED, &[&messages, &endpoints, &ids, &holder]).await?;
     given_back.extend(query(&transaction, GIVE_BACK, &[&messages, &endpoints, &ids, &holder]).await?);
     transaction.commit().await?;
     {
@@ -64,6 +71,7 @@ pub(crate) async fn release(shared: &Shared, leases: Vec<(DeliveryKey, LeaseId)>
                 own.end(*key);
             }
         }
+        shared.recalled.forget(held.iter().map(|(key, _)| *key));
     }
     let lanes: BTreeSet<(i64, i64)> =
         given_back.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, StoreError>>()?;

@@ -9,7 +9,8 @@ use crate::connect::{DatabaseUrl, connect_first};
 use crate::error::{OpenError, StoreError, sentence};
 
 /// `SCHEMA[n]` leads from version n to n + 1. What was released is never changed.
-pub(crate) const SCHEMA: [&str; 3] = [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+pub(crate) const SCHEMA: [&str; 4] =
+    [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql"), include_str!("schema/4.sql")];
 
 /// Who else makes the same thing at the same moment has made it when this is answered.
 const RACES: [SqlState; 5] = [

@@ -24,6 +24,7 @@ use crate::leases::Leases;
 use crate::node::{NodeLife, Registered};
 use crate::owners::Owned;
 use crate::partitions::Partitions;
+use crate::recall::Recalled;
 use crate::record::RecordCommand;
 
 /// Locks are taken in the order `leases`, `owned`, `unhealthy`, and never held over an `await`.
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) changes: Changes,
     /// How often it is asked what other nodes did, at least.
     pub(crate) poll_every: Duration,
+    pub(crate) recalled: Recalled,
     /// Endpoints whose health is not the default, as the database said last.
     pub(crate) unhealthy: RwLock<HashMap<EndpointId, Health>>,
     /// Deliveries that are not in a final state: what this node changed since it was last counted.

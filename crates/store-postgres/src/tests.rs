@@ -4,6 +4,7 @@ mod changes;
 mod feed_of_nodes;
 mod forgetting;
 mod groups;
+mod growth;
 mod harness;
 mod lives;
 mod migrations;
@@ -11,6 +12,7 @@ mod moving;
 mod nodes;
 mod open;
 mod pieces;
+mod recall;
 mod server;
 mod tls;
 

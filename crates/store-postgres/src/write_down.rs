@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::StoreError;
 use crate::leases::Lease;
+use crate::release::{END_RECALLED, GIVE_BACK, columns};
+use crate::resend::FOREIGN_LEASE;
 use crate::shared::Shared;
 
 /// What is implied for longer is written down, so that the mark of this node moves on.
@@ -33,10 +35,17 @@ pub(crate) const WRITE_DOWN: &str = "
     FROM written JOIN wanted USING (message, endpoint) JOIN hookpost.message ON message.id = written.message
     RETURNING message, endpoint";
 
-/// As backlog that nobody holds. Keys of messages that were not written after all are left out.
-pub(crate) async fn as_backlog(client: &impl GenericClient, keys: &[DeliveryKey]) -> Result<(), StoreError> {
+/// As backlog that nobody holds. Keys of messages that were not written after all are left out. Who was faster believed that they are in the hands of
+/// this node: they are given back.
+pub(crate) async fn as_backlog(client: &impl GenericClient, holder: i64, keys: &[DeliveryKey]) -> Result<(), StoreError> {
     for keys in keys.chunks(ROWS_AT_ONCE) {
-        write(client, keys.iter().map(|key| (*key, None)), None).await?;
+        let written = write(client, keys.iter().map(|key| (*key, None)), None).await?;
+        if written.len() < keys.len() {
+            let (messages, endpoints) = columns(keys.iter().copied());
+            let leases = vec![FOREIGN_LEASE; keys.len()];
+            client.execute(END_RECALLED, &[&messages, &endpoints, &leases, &holder]).await?;
+            client.query(GIVE_BACK, &[&messages, &endpoints, &leases, &holder]).await?;
+        }
     }
     Ok(())
 }

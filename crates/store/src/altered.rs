@@ -44,14 +44,14 @@ impl<A: Alter> Store for Altered<A> {
 
 /// One list of all operations: what whoever alters a store does not say himself is done by the reference store.
 macro_rules! operations {
-    ($($trait:ident { $(fn $sync:ident() -> $value:ty;)* $(async fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)* })*) => {
+    ($($trait:ident { $(fn $sync:ident($($of:ident: $sort:ty),*) -> $value:ty;)* $(async fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)* })*) => {
         /// How a store differs from the reference store.
         #[async_trait]
         pub trait Alter: Debug + Send + Sync {
             fn inner(&self) -> &MemoryStore;
 
             $(
-                $(fn $sync(&self) -> $value { $trait::$sync(self.inner()) })*
+                $(fn $sync(&self, $($of: $sort),*) -> $value { $trait::$sync(self.inner(), $($of),*) })*
                 $(async fn $name(&self, $($arg: $type),*) -> $result { $trait::$name(self.inner(), $($arg),*).await })*
             )*
         }
@@ -59,7 +59,7 @@ macro_rules! operations {
         $(
             #[async_trait]
             impl<A: Alter> $trait for Altered<A> {
-                $(fn $sync(&self) -> $value { self.0.$sync() })*
+                $(fn $sync(&self, $($of: $sort),*) -> $value { self.0.$sync($($of),*) })*
                 $(async fn $name(&self, $($arg: $type),*) -> $result { self.0.$name($($arg),*).await })*
             }
         )*
@@ -78,6 +78,7 @@ operations! {
     }
     Queue {
         fn holds_leases() -> bool;
+        fn is_recalled(key: DeliveryKey) -> bool;
         fn backlog() -> Backlog;
         async fn claim(request: ClaimRequest, now: Timestamp) -> Result<Claimed, Unavailable>;
         async fn take_task(task: TaskId) -> Result<bool, Unavailable>;
@@ -88,6 +89,9 @@ operations! {
         async fn lanes() -> Result<Vec<LaneState>, Unavailable>;
         async fn send_again(deliveries: Vec<DeliveryKey>, now: Timestamp) -> Result<usize, Unavailable>;
         async fn cancel(endpoint: EndpointId, which: CancelFilter, reason: Reason, limit: usize, now: Timestamp) -> Result<Canceled, Unavailable>;
+        async fn cancel_everywhere(
+            endpoint: EndpointId, which: CancelFilter, reason: Reason, limit: usize, now: Timestamp
+        ) -> Result<Canceled, Unavailable>;
     }
     Catalog {
         fn version() -> u64;

@@ -31,6 +31,8 @@ pub enum News {
     LeasesLost,
     /// A background task was created, changed, or left by its node.
     Tasks,
+    /// Something of this endpoint that is held here was canceled: [`Queue::is_recalled`] says what.
+    Recalled { application: ApplicationId, endpoint: EndpointId },
 }
 
 #[async_trait]
@@ -86,6 +88,25 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
         limit: usize,
         now: Timestamp,
     ) -> Result<Canceled, Unavailable>;
+
+    /// The same, whoever holds them. What is in the hands of a node is canceled at once and called back from it: an attempt that is under way there is
+    /// recorded, and only its success is more than the cancellation. Answers when all nodes that live know of it. An embedded store has one engine, which
+    /// gives back what it holds before it asks.
+    async fn cancel_everywhere(
+        &self,
+        endpoint: EndpointId,
+        which: CancelFilter,
+        reason: Reason,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Canceled, Unavailable> {
+        self.cancel(endpoint, which, reason, limit, now).await
+    }
+
+    /// Whether a delivery that this node holds was called back: asked before each attempt. Its lease is to be released.
+    fn is_recalled(&self, _key: DeliveryKey) -> bool {
+        false
+    }
 
     /// How much is waiting, for metrics; may be an estimate.
     fn backlog(&self) -> Backlog;
@@ -163,6 +184,10 @@ pub struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
     Done {
+        attempt: Option<AttemptId>,
+    },
+    /// The delivery was canceled while it was held ([`Queue::cancel_everywhere`]) and stays so; its attempt was written.
+    Recalled {
         attempt: Option<AttemptId>,
     },
     /// Another holder has the delivery by now; nothing was written.

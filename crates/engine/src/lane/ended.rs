@@ -108,6 +108,13 @@ impl Lane {
         self.claims.giving_back(1);
     }
 
+    /// The delivery that a worker was to attempt was canceled meanwhile: it goes back to the store, which knows.
+    pub(crate) fn recalled(&mut self, now: Timestamp) {
+        self.in_flight -= 1;
+        self.health = self.health.probe_abandoned(now);
+        self.claims.giving_back(1);
+    }
+
     /// A change of health that must outlive the process. A failure that is over within a minute is not worth a write.
     fn health_to_store(&mut self, now: Timestamp) -> Option<Health> {
         let (new, stored) = (&self.health, &self.stored_health);

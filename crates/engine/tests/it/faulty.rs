@@ -1,5 +1,6 @@
 //! A store that takes time and fails when told to, around the reference store.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(crate) struct Faults {
     /// As after a long silence of this node: outcomes come too late, and it is not certain that leases hold.
     pub(crate) leases_are_lost: bool,
     pub(crate) leases_are_doubtful: bool,
+    /// Canceled by another node while this one holds them.
+    pub(crate) recalled: HashSet<DeliveryKey>,
     /// What the next claim takes over.
     pub(crate) taken_over: Option<health::Health>,
     pub(crate) tasks_are_elsewhere: bool,
@@ -106,6 +109,10 @@ impl Alter for Faulty {
         !self.faults.lock().leases_are_doubtful
     }
 
+    fn is_recalled(&self, key: DeliveryKey) -> bool {
+        self.faults.lock().recalled.contains(&key)
+    }
+
     async fn take_task(&self, _task: TaskId) -> Result<bool, Unavailable> {
         let mut faults = self.faults.lock();
         faults.tasks_asked_for += 1;
@@ -124,7 +131,16 @@ impl Alter for Faulty {
 
     async fn release(&self, leases: Vec<(DeliveryKey, LeaseId)>) -> Result<(), Unavailable> {
         self.trouble().await?;
-        self.inner.release(leases).await
+        let recalled = {
+            let faults = self.faults.lock();
+            leases.iter().map(|(key, _)| *key).filter(|key| faults.recalled.contains(key)).collect::<Vec<_>>()
+        };
+        self.inner.release(leases).await?;
+        for key in recalled {
+            let which = CancelFilter { messages: Some(vec![key.message]), ..CancelFilter::default() };
+            self.inner.cancel(key.endpoint, which, Reason::CanceledByUser, 1, Timestamp::ZERO).await?;
+        }
+        Ok(())
     }
 
     async fn record(&self, records: Arc<Vec<Record>>, now: Timestamp) -> Result<Vec<Recorded>, Unavailable> {
@@ -137,7 +153,21 @@ impl Alter for Faulty {
         if self.faults.lock().leases_are_lost {
             self.inner.release(records.iter().map(|record| (record.key, record.lease)).collect()).await?;
         }
-        self.inner.record(records, now).await
+        let recalled: Vec<bool> = {
+            let faults = self.faults.lock();
+            let is_called_off = |record: &Record| faults.recalled.contains(&record.key) && !record.transition.state.is_final();
+            records.iter().map(is_called_off).collect()
+        };
+        let mut written = Vec::clone(&records);
+        for (record, _) in written.iter_mut().zip(&recalled).filter(|(_, recalled)| **recalled) {
+            record.transition.state = DeliveryState::Canceled { reason: Reason::CanceledByUser };
+        }
+        let answers = self.inner.record(Arc::new(written), now).await?;
+        let answers = answers.into_iter().zip(recalled).map(|(answer, recalled)| match answer {
+            Recorded::Done { attempt } if recalled => Recorded::Recalled { attempt },
+            other => other,
+        });
+        Ok(answers.collect())
     }
 
     async fn lanes(&self) -> Result<Vec<LaneState>, Unavailable> {

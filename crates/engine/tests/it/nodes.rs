@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use hookpost_domain::health::{Circuit, Health};
 use hookpost_domain::task::{TaskStatus, TaskWork};
-use hookpost_domain::{DeliveryState, MessageId, Timestamp};
+use hookpost_domain::{DeliveryKey, DeliveryState, MessageId, Reason, Timestamp};
 use hookpost_store::queue::News;
 
-use crate::world::{Reply, World};
+use crate::world::{Reply, World, schedule};
 
 fn sent_messages(world: &World) -> Vec<MessageId> {
     world.sent().iter().map(|sent| sent.message).collect()
@@ -147,6 +147,42 @@ async fn lost_leases_are_dropped_and_looked_for_again() {
         let times = sent.iter().filter(|other| *other == message).count();
         assert!(times == 1 || (times == 2 && under_way.contains(message)), "{times} times");
         assert_eq!(world.attempts(*message, endpoint).await.len(), 1, "what came too late is not recorded");
+    }
+}
+
+/// Whether the engine is told or not: it asks before each attempt.
+#[tokio::test(start_paused = true)]
+async fn what_another_node_canceled_is_not_begun_and_what_is_under_way_is_not_repeated() {
+    for (ordered, told) in [(false, true), (false, false), (true, true), (true, false)] {
+        let world = World::with(|settings| settings.retry_schedule = schedule("1h,1h").unwrap()).await;
+        let app = world.application().await;
+        let endpoint = world.endpoint_with(app, "a", |endpoint| endpoint.ordered = ordered).await;
+        world.script(|_| Reply::status(500).after_ms(100));
+        let mut messages = Vec::new();
+        for _ in 0..100 {
+            messages.push(world.send(app).await);
+        }
+        world.pass(50).await;
+        let under_way = world.sent().len();
+        assert!((1..100).contains(&under_way));
+        let keys = messages.iter().map(|message| DeliveryKey { message: *message, endpoint });
+        world.faults.lock().recalled.extend(keys);
+        if told {
+            world.tell(News::Recalled { application: app, endpoint }).await;
+        }
+        world.pass(30_000_000).await;
+        assert_eq!(world.sent().len(), under_way, "ordered: {ordered}, told: {told}");
+        for message in &messages {
+            assert_eq!(world.state(*message, endpoint).await, DeliveryState::Canceled { reason: Reason::CanceledByUser });
+        }
+        for message in sent_messages(&world) {
+            assert_eq!(world.attempts(message, endpoint).await.len(), 1, "what was under way is kept");
+        }
+        // The lane goes on with what is new, and at once.
+        world.script(|_| Reply::status(200));
+        let new = world.send(app).await;
+        world.settle(10).await;
+        assert_eq!(world.state(new, endpoint).await, DeliveryState::Delivered);
     }
 }
 

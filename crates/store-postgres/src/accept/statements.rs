@@ -12,6 +12,7 @@ use super::AcceptCommand;
 use super::group::{Fate, Planned};
 use super::keys::{KeyClass, KeyStatements, Keys};
 use super::receipts::{INSERT_RECEIPTS, ReceiptRows};
+use crate::batch::first_failure;
 use crate::counts::{CountColumns, minute_of};
 use crate::error::StoreError;
 
@@ -197,13 +198,17 @@ impl Statements {
         let request_keys = Keys::of(commands, planned, KeyClass::Request);
         let event_keys = Keys::of(commands, planned, KeyClass::Event);
         let (applications, endpoints) = (applications(planned), endpoints(planned));
-        let (_, guard, requests, events, found) = tokio::try_join!(
+        let (begun, guard, requests, events, found) = tokio::join!(
+            biased;
             client.batch_execute("BEGIN"),
             async { client.query(&self.guard, &[&holder, &epoch]).await },
             self.request_keys.take(client, &request_keys),
             self.event_keys.take(client, &event_keys),
             async { client.query(&self.look, &[&applications, &endpoints]).await },
-        )?;
+        );
+        // In the order in which they were sent: what follows a failure says only that the transaction has failed.
+        begun?;
+        let (guard, requests, events, found) = (guard?, requests?, events?, found?);
         if guard.is_empty() {
             return Err(StoreError::NodeLost);
         }
@@ -300,8 +305,8 @@ impl Statements {
         let (counts, usage) = (planned.counts.insert(client), planned.usage.insert(client));
         let commit = async { Ok(client.batch_execute("COMMIT").await?) };
         // Sent together, in this order. If one fails, the commit undoes them all.
-        tokio::try_join!(lock, freed_requests, freed_events, messages, rows, received, expiries, counts, usage, commit)?;
-        Ok(())
+        let answers = tokio::join!(biased; lock, freed_requests, freed_events, messages, rows, received, expiries, counts, usage, commit);
+        first_failure(answers.into())
     }
 }
 

@@ -4,8 +4,12 @@ use tokio_postgres::{Client, Transaction};
 
 use crate::error::StoreError;
 
+/// What was canceled while it was held, and not asked for again.
+const END_RECALLED: &str = "DELETE FROM hookpost.queue WHERE holder = $1 AND recalled IS NOT NULL AND manual_at_ms IS NULL";
+
 /// As if every lease had been released: what a lease was to serve is to be served again.
-const GIVE_BACK: &str = "UPDATE hookpost.queue SET holder = NULL, lease = NULL, leased_manual_at_ms = NULL,
+const GIVE_BACK: &str =
+    "UPDATE hookpost.queue SET holder = NULL, lease = NULL, leased_manual_at_ms = NULL, recalled = NULL, recall_heard = false,
         manual_at_ms = least(manual_at_ms, leased_manual_at_ms),
         next_at_ms = least(scheduled_at_ms, manual_at_ms, leased_manual_at_ms)
     WHERE holder = $1";
@@ -35,6 +39,7 @@ pub(crate) async fn bury(transaction: &Transaction<'_>, holder: i64) -> Result<b
     let find = "SELECT implied_from, number::bigint FROM hookpost.node WHERE holder = $1 FOR UPDATE";
     let Some(row) = transaction.query_opt(find, &[&holder]).await? else { return Ok(false) };
     let (implied_from, number): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    transaction.execute(END_RECALLED, &[&holder]).await?;
     transaction.execute(GIVE_BACK, &[&holder]).await?;
     transaction.execute(WRITE_DOWN, &[&implied_from, &number]).await?;
     transaction.execute("DELETE FROM hookpost.owner WHERE holder = $1", &[&holder]).await?;

@@ -11,34 +11,16 @@ use tokio_postgres::{Client, Row, Statement};
 
 use super::valid::Explicit;
 use super::{Counted, Entry, Healths};
+use crate::batch::first_failure;
 use crate::counts::CountColumns;
 use crate::error::StoreError;
 
 /// First attempts of what this node accepted. A row that is there already is an error, and undoes all.
+///
+/// The deliveries are the outermost statement, because PostgreSQL runs that first: wherever two groups meet, they meet there, and the later one waits
+/// before it has written anything that the earlier one wants to write.
 const AT_ONCE: &str = "
-    WITH deliveries AS (
-        INSERT INTO hookpost.delivery (message, endpoint, state, reason, due_at_ms, attempts, scheduled_attempts)
-        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::integer[], $7::integer[])
-    ),
-    attempts AS (
-        INSERT INTO hookpost.attempt (message, endpoint, id, data)
-        SELECT * FROM unnest($8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[])
-    ),
-    counts AS (
-        INSERT INTO hookpost.count_change (endpoints, minutes, statuses, changes)
-        SELECT $12::bigint[], $13::integer[], $14::smallint[], $15::integer[] WHERE cardinality($12::bigint[]) > 0
-    )
-    INSERT INTO hookpost.usage_change (applications, spans, event_types, messages, deliveries, success, failure, canceled)
-    SELECT $16::bigint[], $17::integer[], $18::text[], $19::integer[], $20::integer[], $21::integer[], $22::integer[], $23::integer[]
-    WHERE cardinality($16::bigint[]) > 0";
-
-/// The same, and some are to be tried again.
-const AT_ONCE_WITH_RETRIES: &str = "
-    WITH deliveries AS (
-        INSERT INTO hookpost.delivery (message, endpoint, state, reason, due_at_ms, attempts, scheduled_attempts)
-        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::integer[], $7::integer[])
-    ),
-    attempts AS (
+    WITH attempts AS (
         INSERT INTO hookpost.attempt (message, endpoint, id, data)
         SELECT * FROM unnest($8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[])
     ),
@@ -51,10 +33,32 @@ const AT_ONCE_WITH_RETRIES: &str = "
         SELECT $16::bigint[], $17::integer[], $18::text[], $19::integer[], $20::integer[], $21::integer[], $22::integer[], $23::integer[]
         WHERE cardinality($16::bigint[]) > 0
     )
-    INSERT INTO hookpost.queue (message, endpoint, application, pending, scheduled_at_ms, next_at_ms, attempts, scheduled_attempts)
-    SELECT message, endpoint, application, due_at_ms IS NULL, due_at_ms, due_at_ms, attempts, scheduled_attempts
-    FROM unnest($24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::integer[], $29::integer[])
-        AS new (message, endpoint, application, due_at_ms, attempts, scheduled_attempts)";
+    INSERT INTO hookpost.delivery (message, endpoint, state, reason, due_at_ms, attempts, scheduled_attempts)
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::integer[], $7::integer[])";
+
+/// The same, and some are to be tried again.
+const AT_ONCE_WITH_RETRIES: &str = "
+    WITH attempts AS (
+        INSERT INTO hookpost.attempt (message, endpoint, id, data)
+        SELECT * FROM unnest($8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[])
+    ),
+    counts AS (
+        INSERT INTO hookpost.count_change (endpoints, minutes, statuses, changes)
+        SELECT $12::bigint[], $13::integer[], $14::smallint[], $15::integer[] WHERE cardinality($12::bigint[]) > 0
+    ),
+    usages AS (
+        INSERT INTO hookpost.usage_change (applications, spans, event_types, messages, deliveries, success, failure, canceled)
+        SELECT $16::bigint[], $17::integer[], $18::text[], $19::integer[], $20::integer[], $21::integer[], $22::integer[], $23::integer[]
+        WHERE cardinality($16::bigint[]) > 0
+    ),
+    again AS (
+        INSERT INTO hookpost.queue (message, endpoint, application, pending, scheduled_at_ms, next_at_ms, attempts, scheduled_attempts)
+        SELECT message, endpoint, application, due_at_ms IS NULL, due_at_ms, due_at_ms, attempts, scheduled_attempts
+        FROM unnest($24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::integer[], $29::integer[])
+            AS new (message, endpoint, application, due_at_ms, attempts, scheduled_attempts)
+    )
+    INSERT INTO hookpost.delivery (message, endpoint, state, reason, due_at_ms, attempts, scheduled_attempts)
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::integer[], $7::integer[])";
 
 const INSERT_DELIVERIES: &str = "
     INSERT INTO hookpost.delivery (message, endpoint, state, reason, due_at_ms, attempts, scheduled_attempts)
@@ -63,7 +67,7 @@ const INSERT_DELIVERIES: &str = "
     RETURNING message, endpoint";
 /// Sees also what this node has just written down, or another has just changed.
 const LOCK_QUEUE: &str = "
-    SELECT queue.message, queue.endpoint, queue.lease, queue.manual_at_ms IS NOT NULL
+    SELECT queue.message, queue.endpoint, queue.lease, queue.manual_at_ms IS NOT NULL, queue.recalled
     FROM unnest($1::bigint[], $2::bigint[]) AS wanted (message, endpoint)
     JOIN hookpost.queue ON queue.endpoint = wanted.endpoint AND queue.message = wanted.message
     WHERE queue.holder = $3
@@ -90,7 +94,8 @@ const DELETE_QUEUE: &str = "
 const UPDATE_QUEUE: &str = "
     UPDATE hookpost.queue
     SET pending = new.pending, scheduled_at_ms = new.due_at_ms, next_at_ms = least(new.due_at_ms, queue.manual_at_ms),
-        attempts = new.attempts, scheduled_attempts = new.scheduled_attempts, holder = NULL, lease = NULL, leased_manual_at_ms = NULL
+        attempts = new.attempts, scheduled_attempts = new.scheduled_attempts, holder = NULL, lease = NULL, leased_manual_at_ms = NULL,
+        recalled = NULL, recall_heard = false
     FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::bigint[], $5::integer[], $6::integer[])
         AS new (message, endpoint, pending, due_at_ms, attempts, scheduled_attempts)
     WHERE queue.endpoint = new.endpoint AND queue.message = new.message";
@@ -156,9 +161,9 @@ impl Statements {
         counted: &Counted,
         columns: &mut Columns,
     ) -> Result<(), StoreError> {
-        let rows = DeliveryRows::of(entries.iter());
+        let rows = DeliveryRows::in_order_of_keys(entries);
         let attempts = AttemptRows::of(entries, columns);
-        let again = QueueRows::of(entries.iter().filter(|entry| !entry.record.transition.state.is_final()));
+        let again = QueueRows::of(entries.iter().filter(|entry| !entry.transition.state.is_final()));
         let CountColumns { endpoints, minutes, statuses, changes } = counted.deliveries.columns();
         let usage = counted.usage.columns();
         let mut parameters: Vec<Parameter<'_>> = vec![
@@ -192,10 +197,7 @@ impl Statements {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        // In one order everywhere, so that no two nodes wait for each other.
-        let mut sorted: Vec<&Entry<'_>> = entries.iter().collect();
-        sorted.sort_unstable_by_key(|entry| entry.record.key);
-        let rows = DeliveryRows::of(sorted.into_iter());
+        let rows = DeliveryRows::in_order_of_keys(entries);
         Ok(client.query(&self.insert_deliveries, &rows.parameters()).await?)
     }
 
@@ -235,11 +237,11 @@ impl Statements {
         let (with_row, without): (Vec<_>, Vec<_>) = valid.iter().partition(|entry| explicit.contains_key(&entry.record.key));
         let updated = DeliveryRows::of(with_row.iter().copied());
         let (done, left): (Vec<_>, Vec<_>) = with_row.into_iter().partition(|entry| {
-            entry.record.transition.state.is_final() && explicit.get(&entry.record.key).is_some_and(|explicit| !explicit.is_asked_for)
+            entry.transition.state.is_final() && explicit.get(&entry.record.key).is_some_and(|explicit| !explicit.is_asked_for)
         });
         let (done_messages, done_endpoints) = keys(done.iter().copied());
         let left = QueueRows::of(left.into_iter());
-        let new = QueueRows::of(without.into_iter().filter(|entry| !entry.record.transition.state.is_final()));
+        let new = QueueRows::of(without.into_iter().filter(|entry| !entry.transition.state.is_final()));
         let healths = HealthRows::of(healths)?;
         let run = async |statement: &Statement, parameters: Vec<Parameter<'_>>, is_needed: bool| {
             if is_needed {
@@ -248,7 +250,8 @@ impl Statements {
             Ok::<_, StoreError>(())
         };
         // Sent together, in this order. If one fails, the commit undoes them all.
-        tokio::try_join!(
+        let answers = tokio::join!(
+            biased;
             run(&self.update_deliveries, updated.parameters().to_vec(), !updated.messages.is_empty()),
             run(&self.delete_queue, vec![&done_messages, &done_endpoints], !done_messages.is_empty()),
             run(
@@ -267,8 +270,8 @@ impl Statements {
             counted.deliveries.insert(client),
             counted.usage.insert(client),
             async { Ok(client.batch_execute("COMMIT").await?) },
-        )?;
-        Ok(())
+        );
+        first_failure(answers.into())
     }
 }
 
@@ -291,17 +294,24 @@ struct DeliveryRows {
 }
 
 impl DeliveryRows {
+    /// In one order everywhere, so that no two who write the same rows wait for each other.
+    fn in_order_of_keys(entries: &[Entry<'_>]) -> Self {
+        let mut sorted: Vec<&Entry<'_>> = entries.iter().collect();
+        sorted.sort_unstable_by_key(|entry| entry.record.key);
+        Self::of(sorted.into_iter())
+    }
+
     fn of<'e>(entries: impl Iterator<Item = &'e Entry<'e>>) -> Self {
         let mut rows = Self::default();
-        for Entry { record, .. } in entries {
-            let StateColumns { state, reason, due_at_ms } = StateColumns::of(record.transition.state);
+        for Entry { record, transition, .. } in entries {
+            let StateColumns { state, reason, due_at_ms } = StateColumns::of(transition.state);
             rows.messages.push(record.key.message.row().as_i64());
             rows.endpoints.push(record.key.endpoint.row().as_i64());
             rows.states.push(state);
             rows.reasons.push(reason);
             rows.due.push(due_at_ms);
-            rows.attempts.push(record.transition.progress.attempts as i32);
-            rows.scheduled_attempts.push(record.transition.progress.scheduled_attempts as i32);
+            rows.attempts.push(transition.progress.attempts as i32);
+            rows.scheduled_attempts.push(transition.progress.scheduled_attempts as i32);
         }
         rows
     }
@@ -326,14 +336,14 @@ struct QueueRows {
 impl QueueRows {
     fn of<'e>(entries: impl Iterator<Item = &'e Entry<'e>>) -> Self {
         let mut rows = Self::default();
-        for Entry { record, .. } in entries {
+        for Entry { record, transition, .. } in entries {
             rows.messages.push(record.key.message.row().as_i64());
             rows.endpoints.push(record.key.endpoint.row().as_i64());
             rows.applications.push(record.application.row().as_i64());
-            rows.pending.push(record.transition.state == DeliveryState::Pending);
-            rows.due.push(StateColumns::of(record.transition.state).due_at_ms);
-            rows.attempts.push(record.transition.progress.attempts as i32);
-            rows.scheduled_attempts.push(record.transition.progress.scheduled_attempts as i32);
+            rows.pending.push(transition.state == DeliveryState::Pending);
+            rows.due.push(StateColumns::of(transition.state).due_at_ms);
+            rows.attempts.push(transition.progress.attempts as i32);
+            rows.scheduled_attempts.push(transition.progress.scheduled_attempts as i32);
         }
         rows
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use hookpost_domain::{DeliveryState, Message, MessageId, RowId};
-use hookpost_store::conformance::fixture::{NOW, Scene, accept, claim, delivery, messages_of, scene, state_of, tried};
+use hookpost_store::conformance::fixture::{NOW, Scene, accept, claim, content, delivery, messages_of, scene, state_of, tried};
 use hookpost_store::queue::Recorded;
-use hookpost_store::{AcceptError, Accepted, Catalog as _, FeedLimits, LeasedDelivery, NewMessage, SharedStore};
+use hookpost_store::{AcceptError, Accepted, Catalog as _, FeedLimits, LeasedDelivery, NewMessage, Record, SharedStore, Unavailable};
 use tokio::sync::oneshot;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::harness::{Node, Opening, until};
 use super::server::TestDatabase;
@@ -41,6 +42,9 @@ impl Stage {
         let store: SharedStore = node.store.clone();
         let scene = scene(&store, 1).await;
         let (other, watcher) = (database.connect().await, database.connect().await);
+        // The store's own service settles what it finds under way when it connects: it must have done so before a test has something under way.
+        accept(&store, NewMessage { content: content(&[]), ..scene.message() }, NOW).await;
+        other.batch_execute("DELETE FROM hookpost.message; DELETE FROM hookpost.payload_expiry").await.unwrap();
         Self { node, store, scene, other, watcher, _database: database }
     }
 
@@ -158,9 +162,18 @@ async fn leased(stage: &mut Stage) -> LeasedDelivery {
     stage.node.ready.recv().await.unwrap().remove(0)
 }
 
-#[tokio::test]
-async fn outcomes_that_were_written_unheard_are_not_written_twice() {
-    for table in ["attempt", "count_change"] {
+/// An outcome that a connection was writing when it was lost.
+struct Unheard {
+    stage: Stage,
+    leased: LeasedDelivery,
+    records: Arc<Vec<Record>>,
+    recording: Recording,
+    _lost: Dedicated,
+}
+
+impl Unheard {
+    /// The lost connection waits before it writes into this table.
+    async fn before(table: &str) -> Self {
         let mut stage = Stage::set().await;
         let leased = leased(&mut stage).await;
         let records = Arc::new(vec![tried(&leased, 200, DeliveryState::Delivered, NOW)]);
@@ -169,39 +182,67 @@ async fn outcomes_that_were_written_unheard_are_not_written_twice() {
         recording.connected(&lost.client).await.unwrap();
         stage.other.batch_execute(&BARRIER.replace("{table}", table)).await.unwrap();
         let lost_pid = pid(&lost.client).await;
-        let command = || {
-            let (reply, answer) = oneshot::channel();
-            (vec![RecordCommand { records: Arc::clone(&records), now: NOW, reply }], answer)
-        };
-        let (mut commands, _) = command();
+        let (mut commands, _) = command(&records);
         tokio::select! {
             _ = recording.write(&lost.client, &mut commands) => panic!("nothing was in the way"),
             () = stage.until_it_waits(lost_pid) => {}
         }
-        let next = stage.connect().await;
-        recording.connected(&next.client).await.unwrap();
-        let (mut commands, answer) = command();
-        let next_pid = pid(&next.client).await;
-        let (written, ()) = tokio::join!(recording.write(&next.client, &mut commands), async {
-            stage.until_it_waits(next_pid).await;
-            stage.other.batch_execute(OPEN_BARRIER).await.unwrap();
-        });
-        // Where the two met at the same row this one may be refused instead of having waited; whoever records asks again.
-        let answers = match written {
-            Ok(()) => answer.await.unwrap().unwrap(),
-            Err(_) => {
-                let (mut commands, answer) = command();
-                recording.write(&next.client, &mut commands).await.unwrap();
-                answer.await.unwrap().unwrap()
-            }
-        };
+        Self { stage, leased, records, recording, _lost: lost }
+    }
+
+    async fn assert_recorded_once(&self, answer: oneshot::Receiver<Result<Vec<Recorded>, Unavailable>>) {
+        let answers = answer.await.unwrap().unwrap();
         let [Recorded::Done { attempt: Some(attempt) }] = answers[..] else { panic!("not recorded: {answers:?}") };
+        let Self { stage, leased, .. } = self;
         let rows = stage.watcher.query("SELECT id FROM hookpost.attempt", &[]).await.unwrap();
         assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i64>>(), [attempt.row().as_i64()]);
         assert_eq!(state_of(&stage.store, leased.key).await, DeliveryState::Delivered);
         assert_eq!(delivery(&stage.store, leased.key.message, leased.key.endpoint).await.progress.attempts, 1);
         assert_eq!(stage.node.store.shared.leases.lock().held(leased.key), None);
     }
+}
+
+fn command(records: &Arc<Vec<Record>>) -> (Vec<RecordCommand>, oneshot::Receiver<Result<Vec<Recorded>, Unavailable>>) {
+    let (reply, answer) = oneshot::channel();
+    (vec![RecordCommand { records: Arc::clone(records), now: NOW, reply }], answer)
+}
+
+#[tokio::test]
+async fn outcomes_that_were_written_unheard_are_not_written_twice() {
+    for table in ["attempt", "count_change"] {
+        let mut unheard = Unheard::before(table).await;
+        let Unheard { stage, recording, records, .. } = &mut unheard;
+        let next = stage.connect().await;
+        recording.connected(&next.client).await.unwrap();
+        let (mut commands, answer) = command(records);
+        let next_pid = pid(&next.client).await;
+        let (written, ()) = tokio::join!(recording.write(&next.client, &mut commands), async {
+            stage.until_it_waits(next_pid).await;
+            stage.other.batch_execute(OPEN_BARRIER).await.unwrap();
+        });
+        written.unwrap();
+        unheard.assert_recorded_once(answer).await;
+    }
+}
+
+/// What the new connection is refused says nothing about what the lost one has under way.
+#[tokio::test]
+async fn a_refusal_says_why_and_leaves_the_doubt() {
+    let mut unheard = Unheard::before("attempt").await;
+    let Unheard { stage, recording, records, .. } = &mut unheard;
+    let next = stage.connect().await;
+    recording.connected(&next.client).await.unwrap();
+    next.client.batch_execute("SET lock_timeout = '50ms'").await.unwrap();
+    for _ in 0..5 {
+        let (mut commands, _) = command(records);
+        let refused = recording.write(&next.client, &mut commands).await.unwrap_err();
+        assert_eq!(refused.code(), Some(&SqlState::LOCK_NOT_AVAILABLE), "{refused}");
+    }
+    stage.other.batch_execute(OPEN_BARRIER).await.unwrap();
+    next.client.batch_execute("SET lock_timeout = '5s'").await.unwrap();
+    let (mut commands, answer) = command(records);
+    recording.write(&next.client, &mut commands).await.unwrap();
+    unheard.assert_recorded_once(answer).await;
 }
 
 /// Also where nobody waits for its deliveries.

@@ -88,6 +88,7 @@ async fn what_version_2_left_is_there_in_version_3() {
     let back =
         "DROP TABLE hookpost.document, hookpost.progress, hookpost.log_entry, hookpost.usage_change, hookpost.usage_sum, hookpost.feed;
         ALTER TABLE hookpost.node DROP COLUMN settled_id;
+        ALTER TABLE hookpost.queue DROP COLUMN recalled, DROP COLUMN recall_heard;
         UPDATE hookpost.schema_version SET version = 2;
         INSERT INTO hookpost.node (number, name, alive_until, implied_from, last_row_id)
             VALUES (77, 'old', now() + interval '1 hour', 9223372036854775807, 0)";

@@ -58,8 +58,12 @@ async fn a_database_that_is_not_there_is_named() {
 
 #[test]
 fn an_old_server_is_refused_by_version() {
-    assert!(check_version(150_000).is_ok() && check_version(180_001).is_ok());
-    assert_eq!(check_version(140_012).unwrap_err().to_string(), "PostgreSQL 14.12 is too old: 15 or newer is needed");
+    let url = DatabaseUrl::parse("postgres://hookpost@db.internal/hookpost").unwrap();
+    assert!(check_version(&url, 150_000).is_ok() && check_version(&url, 180_001).is_ok());
+    assert_eq!(
+        check_version(&url, 140_012).unwrap_err().to_string(),
+        "PostgreSQL 14.12 at db.internal:5432 is too old, 15 or newer is needed: upgrade that server (pg_upgrade, or dump and restore), or name a newer one"
+    );
 }
 
 #[tokio::test]
