@@ -21,8 +21,7 @@ use crate::operational::AttemptStory;
 
 /// Outcomes that are not recorded yet: beyond this nothing more is attempted.
 const UNRECORDED_MAX: usize = 8192;
-/// From the beginning of one batch to that of the next, unless somebody waits for it or much has gathered.
-const SPACING: Duration = Duration::from_millis(3);
+/// So many do not wait until it is time for the next batch.
 const MUCH: usize = 512;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -132,7 +131,7 @@ impl Engine {
     pub(crate) async fn serve_recorder(self: Arc<Self>) {
         let mut next_at = tokio::time::Instant::now();
         while self.batch_is_ready(next_at).await {
-            next_at = tokio::time::Instant::now() + SPACING;
+            next_at = tokio::time::Instant::now() + self.store.records_apart();
             let batch = self.recorder.take();
             if !batch.records.is_empty() && !self.write_records(batch.records, batch.sequels).await {
                 return;

@@ -1,15 +1,13 @@
 //! The shape of the process: how many threads serve the network.
 //!
-//! A hand-over between threads costs as much as storing a message. So on small machines one thread does all network work, and the
-//! store's own writer thread is the only other one that is busy; larger machines get a pool.
+//! A hand-over between threads costs as much as storing a message, so there are no more threads than processors that have nothing else to do. But one
+//! thread alone is the bound at high fan-out, where it is busy all the time while the second processor waits for it (docs/benchmarks.md).
 
 use std::io;
 use std::num::NonZero;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// With up to this many processors one thread for the network is the fastest: the store's writer and the kernel fill the rest.
-const PROCESSORS_FOR_ONE_THREAD_MAX: usize = 3;
 /// Threads for what blocks (files, name resolution): few, and gone after ten seconds without work.
 const BLOCKING_THREADS_MAX: usize = 16;
 
@@ -34,9 +32,9 @@ pub(crate) fn raise_open_files_limit() {
     }
 }
 
-/// One processor is left to the store's writer.
+/// One processor is left to the store's writer, where there are more than two.
 fn choose(processors: usize) -> usize {
-    if processors <= PROCESSORS_FOR_ONE_THREAD_MAX { 1 } else { processors - 1 }
+    if processors <= 2 { processors } else { processors - 1 }
 }
 
 #[cfg(test)]
@@ -44,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_machines_get_one_thread() {
-        assert_eq!([1, 2, 3, 4, 8].map(choose), [1, 1, 1, 3, 7]);
+    fn the_writer_keeps_a_processor() {
+        assert_eq!([1, 2, 3, 4, 8].map(choose), [1, 2, 2, 3, 7]);
     }
 }

@@ -1,5 +1,5 @@
-//! Group commit: whoever comes while a transaction is under way waits for the next, which takes all of them. There is no timer: the slower the database,
-//! the larger the groups.
+//! Group commit: whoever comes while a transaction is under way waits for the next, which takes all of them: the slower the database, the larger the
+//! groups. Where many come, groups keep a distance, too: each costs the server the same, however small, and other nodes share that server.
 //!
 //! Each kind of group has a connection of its own. While it is down whoever comes is refused at once, and the producers behind know it.
 
@@ -19,6 +19,9 @@ use crate::shared::Shared;
 /// What one group may hold: enough for the cost of a transaction not to matter, and not more than a server likes to be told at once.
 const GROUP_COMMANDS_MAX: usize = 1024;
 const GROUP_BYTES_MAX: usize = 8 << 20;
+/// From the beginning of one group to that of the next, after a group of so many commands. Whoever is alone does not wait.
+const APART: Duration = Duration::from_millis(2);
+const APART_FROM_COMMANDS: usize = 5;
 /// From the first statement to the answer of the commit.
 const DEADLINE: Duration = Duration::from_secs(10);
 const BACK_OFF_FIRST: Duration = Duration::from_millis(50);
@@ -70,8 +73,9 @@ pub(crate) async fn serve<G: Group>(shared: &Shared, mut group: G, waiting: &Wai
     let Some(receiver) = waiting.receiver.lock().take() else { return };
     let mut service = Service { shared, receiver, token, connection: None, closing: false };
     let mut commands = Vec::new();
+    let mut next_at = Instant::now();
     service.connect(&mut group, true).await;
-    while service.gather::<G>(&mut commands).await {
+    while service.gather::<G>(&mut commands, next_at).await {
         if service.connection.as_ref().is_none_or(|connection| connection.client.is_closed()) {
             // It may have been closed while nobody needed it: whoever came waits for one try.
             service.connection = None;
@@ -79,6 +83,7 @@ pub(crate) async fn serve<G: Group>(shared: &Shared, mut group: G, waiting: &Wai
         }
         let operations = commands.len();
         let started = Instant::now();
+        next_at = if operations < APART_FROM_COMMANDS { started } else { started + APART };
         let result = match &service.connection {
             Some(connection) => write(&mut group, &connection.client, &mut commands).await,
             None => Err(StoreError::Away("there is no connection".to_owned())),
@@ -114,9 +119,12 @@ struct Service<'a, C> {
 }
 
 impl<C: Send> Service<'_, C> {
-    /// All that waits, within the bounds; `false`: the end.
-    async fn gather<G: Group<Command = C>>(&mut self, commands: &mut Vec<C>) -> bool {
+    /// All that waits at `next_at`, or when the first comes after it, within the bounds; `false`: the end.
+    async fn gather<G: Group<Command = C>>(&mut self, commands: &mut Vec<C>, next_at: Instant) -> bool {
         let Some(first) = self.next().await else { return false };
+        if !self.closing {
+            tokio::time::sleep_until(next_at).await;
+        }
         let mut bytes = G::bytes(&first);
         commands.push(first);
         while commands.len() < GROUP_COMMANDS_MAX

@@ -1,6 +1,7 @@
 //! The engine's side.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hookpost_domain::{DeliveryKey, EndpointId, Reason, SinkId, SourceId, TaskId, Timestamp};
@@ -71,6 +72,11 @@ impl Queue for PostgresStore {
         now: Timestamp,
     ) -> Result<Canceled, Unavailable> {
         Ok(cancel::cancel_everywhere(&self.shared, endpoint, &which, reason, limit, now).await?)
+    }
+
+    /// Further apart than in an embedded store: all nodes share what the server can commit.
+    fn records_apart(&self) -> Duration {
+        Duration::from_millis(10)
     }
 
     fn is_recalled(&self, key: DeliveryKey) -> bool {

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hookpost_domain::access::{Revocation, RevocationTarget};
@@ -77,6 +78,7 @@ operations! {
         async fn keep_answer(key: IdempotencyKey, answer: KeptAnswer, now: Timestamp) -> Result<(), Unavailable>;
     }
     Queue {
+        fn records_apart() -> Duration;
         fn holds_leases() -> bool;
         fn is_recalled(key: DeliveryKey) -> bool;
         fn backlog() -> Backlog;

@@ -1,6 +1,7 @@
 //! The engine's side: what is due, and what became of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hookpost_domain::delivery::Transition;
@@ -47,6 +48,12 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// Writes attempts and new states in one transaction and ends the leases, except where the lease was lost: those records change nothing. On
     /// `Unavailable` nothing was written and all leases still hold: the caller, who shares the records, tries again. One answer per record, in their order.
     async fn record(&self, records: Arc<Vec<Record>>, now: Timestamp) -> Result<Vec<Recorded>, Unavailable>;
+
+    /// How far apart calls of [`Self::record`] are to begin where nobody waits for an outcome. What a crash repeats grows with it, and so does what one
+    /// transaction takes.
+    fn records_apart(&self) -> Duration {
+        Duration::from_millis(3)
+    }
 
     /// Whether the leases of this node hold at this moment: asked before each attempt. Never answers yes for longer than other nodes wait before they
     /// take over.

@@ -403,7 +403,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "io_threads",
         "auto",
         Text,
-        "Threads that serve the network. `auto`: one on up to three processors, more on larger machines.",
+        "Threads that serve the network. `auto`: as many as processors, from three on one less.",
         |s, v| if v == "auto" { Ok(()) } else { parse::whole_number(v, 1, 1024).map(|x| s.io_threads = x as usize) }
     ),
     setting!(
