@@ -194,16 +194,20 @@ async fn what_deliveries_may_not_reach_polls_may_not_reach() {
     running.end().await;
 }
 
-/// `GET /v1/events`, newest first, two pages.
+/// `GET /v1/events`, newest first, two pages on the way down and one on the way up.
 fn stripe(request: &Request<Bytes>) -> Response<Full<Bytes>> {
     if request.uri().path() != "/v1/events" || !is_authorized(request, "Bearer rk_1") {
         return answer(401, &[], r#"{"error": {"type": "invalid_request_error"}}"#);
     }
     let event = |id: &str| format!(r#"{{"id": "{id}", "object": "event", "type": "invoice.paid", "created": 1767322000, "data": {{}}}}"#);
     let query = request.uri().query().unwrap_or_default();
-    let (more, events) = match query.contains("starting_after=evt_2") {
-        false => (true, [event("evt_3"), event("evt_2")].join(", ")),
-        true => (false, event("evt_1")),
+    let newer = [event("evt_3"), event("evt_2")].join(", ");
+    let (more, events) = if query.contains("starting_after=evt_2") {
+        (false, event("evt_1"))
+    } else if query.contains("ending_before=evt_1") {
+        (false, newer)
+    } else {
+        (true, newer)
     };
     answer(200, &[], &format!(r#"{{"object": "list", "url": "/v1/events", "has_more": {more}, "data": [{events}]}}"#))
 }
@@ -216,7 +220,7 @@ async fn missing_events_are_fetched_from_stripe() {
     let running = Running::start(local(), webhook("stripe"), rules).await;
     let payloads = running.payloads(3).await;
     let ids: Vec<_> = payloads.iter().map(|payload| payload.split('"').nth(3).unwrap_or_default()).collect();
-    assert_eq!(ids, ["evt_2", "evt_3", "evt_1"], "oldest first within a page");
+    assert_eq!(ids, ["evt_1", "evt_2", "evt_3"], "oldest first");
     assert!(running.receipts(3).await.iter().all(|(origin, verdict)| *origin == Origin::BackFill && verdict.message().is_some()));
     running.end().await;
 }
