@@ -76,10 +76,10 @@ class Refused(ClusterCase):
 
 
 class Full(ClusterCase):
-    """A server with too few connections for a node."""
+    """A server with enough connections for one node, and too few for two."""
 
     def postgres_url(self) -> str:
-        self.postgres = Postgres("-c", "max_connections=8", "-c", "superuser_reserved_connections=3")
+        self.postgres = Postgres("-c", "max_connections=9", "-c", "superuser_reserved_connections=3")
         self.addCleanup(self.postgres.close)
         databases.psql(self.postgres.url, "CREATE ROLE plain LOGIN")
         return self.postgres.url

@@ -25,6 +25,8 @@ const VERSION_MIN: i32 = 15;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a caller waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+/// For accepting, recording, the lease and what other nodes say; beside the pool, of which a node needs one at least.
+const OWN_CONNECTIONS: usize = 5;
 
 /// Set by statement, because poolers do not pass on what they do not know of the start of a session. A server that lost its client ends what that one
 /// had open, so that nobody waits for its locks.
@@ -80,6 +82,16 @@ impl Connections {
 
     pub(crate) async fn dedicated(&self) -> Result<Dedicated, StoreError> {
         self.connector.dedicated(SESSION, None).await
+    }
+
+    /// Whether the server lets in as many as a node needs at least: one that gets fewer would serve now and then, which is worse than not at all. Whoever
+    /// asks has one of them already.
+    pub(crate) async fn check_room(&self) -> Result<(), StoreError> {
+        let mut room = Vec::new();
+        while room.len() < OWN_CONNECTIONS {
+            room.push(self.dedicated().await?);
+        }
+        Ok(())
     }
 
     /// Wakes whoever is named at each NOTIFY that it listens to.

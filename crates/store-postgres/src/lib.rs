@@ -118,6 +118,7 @@ impl PostgresStore {
         let mut first = connect_first(&options.url).await?;
         schema::migrate_by(&mut first.client, &options.url, &schema::SCHEMA).await?;
         let (url, connections) = (options.url.clone(), Connections::new(&options.url, options.connections_max)?);
+        connections.check_room().await.map_err(|error| OpenError::explain(error, &url))?;
         let shared = match begin(&mut first.client, connections, options).await {
             Ok(shared) => Arc::new(shared),
             Err(error) => return Err(schema::explain_rights(&first.client, &url, error, "what is in the schema hookpost").await),
