@@ -1,18 +1,27 @@
 //! The shape of the process: how many threads serve the network.
 //!
-//! A hand-over between threads costs as much as storing a message, so there are no more threads than processors that have nothing else to do. But one
-//! thread alone is the bound at high fan-out, where it is busy all the time while the second processor waits for it (docs/benchmarks.md).
+//! A hand-over between threads costs as much as storing a message, so there are no more threads than processors that have nothing else to do: one is the
+//! writer's of the store. Where there are two in all, one thread alone would be the bound at high fan-out and the cause of long tails, while the
+//! embedded store leaves most of the second processor idle; PostgreSQL, or another node, does not (docs/benchmarks.md).
 
 use std::io;
 use std::num::NonZero;
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::config::{DatabaseChoice, Settings};
+
 /// Threads for what blocks (files, name resolution): few, and gone after ten seconds without work.
 const BLOCKING_THREADS_MAX: usize = 16;
 
-pub(crate) fn build(io_threads: usize) -> io::Result<Runtime> {
-    let threads = if io_threads > 0 { io_threads } else { choose(std::thread::available_parallelism().map_or(1, NonZero::get)) };
+/// Of a server.
+pub(crate) fn build_for(settings: &Settings) -> io::Result<Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let is_embedded = matches!(settings.database, DatabaseChoice::Embedded);
+    build(if settings.io_threads > 0 { settings.io_threads } else { choose(processors, is_embedded) })
+}
+
+pub(crate) fn build(threads: usize) -> io::Result<Runtime> {
     let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     if threads > 1 {
         builder.worker_threads(threads);
@@ -32,9 +41,11 @@ pub(crate) fn raise_open_files_limit() {
     }
 }
 
-/// One processor is left to the store's writer, where there are more than two.
-fn choose(processors: usize) -> usize {
-    if processors <= 2 { processors } else { processors - 1 }
+fn choose(processors: usize, is_embedded: bool) -> usize {
+    match processors {
+        2 if is_embedded => 2,
+        _ => processors.saturating_sub(1).max(1),
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +54,7 @@ mod tests {
 
     #[test]
     fn the_writer_keeps_a_processor() {
-        assert_eq!([1, 2, 3, 4, 8].map(choose), [1, 2, 2, 3, 7]);
+        assert_eq!([1, 2, 3, 4, 8].map(|processors| choose(processors, true)), [1, 2, 2, 3, 7]);
+        assert_eq!([1, 2, 3, 4, 8].map(|processors| choose(processors, false)), [1, 1, 2, 3, 7]);
     }
 }

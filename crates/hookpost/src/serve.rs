@@ -24,7 +24,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     secrets::check(settings)?;
     let _log = logging::start(settings);
     runtime::raise_open_files_limit();
-    let runtime = runtime::build(settings.io_threads).context("cannot start the runtime")?;
+    let runtime = runtime::build_for(settings).context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
         let stop = stop_on_signals()?;
         let bound = bind(&settings.listen)?;
