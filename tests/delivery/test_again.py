@@ -96,7 +96,8 @@ class Again(ServerCase):
 
     def test_cancel(self) -> None:
         app = self.app()
-        endpoint = self.endpoint(app, always(503, headers={"retry-after": "3600"}))
+        # One at a time: nothing is under way once the first was refused.
+        endpoint = self.endpoint(app, always(503, headers={"retry-after": "3600"}), concurrency=1)
         messages = [self.send(app) for _ in range(3)]
         self.attempts(app, messages[0])
         self.ok(self.api.post(f"/app/{app}/endpoint/{endpoint['id']}/cancel-msgs", {"createdBefore": moment(minutes=1)}), 204)

@@ -79,7 +79,8 @@ class Global(ClusterCase):
             self.send(nodes[0], app, n)
         self.receiver.wait(endpoint["path"], 2 * rate)
         nodes[0].stop()
-        times = [request.at for request in self.receiver.wait(endpoint["path"], 6 * rate, timeout_s=20)]
+        # Should it not have been able to say that it leaves, the other waits for the end of its lease (10 s) first.
+        times = [request.at for request in self.receiver.wait(endpoint["path"], 6 * rate, timeout_s=40)]
         self.within_rate(times, rate, bursts=2)
         self.assertEqual(self.duplicates(endpoint), [])
 
