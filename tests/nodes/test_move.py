@@ -72,11 +72,12 @@ class Move(unittest.TestCase):
     def move(self, server: Server, moments: random.Random, source: str, target: str, look) -> str:  # type: ignore[no-untyped-def]
         """Says what there was of it after each kill, and how long the last one took."""
         command = [str(binary()), "move", "--json", "--from", source, "--to", target]
-        longest, killed = 0.2, []
+        # The first comes before it can be over.
+        longest, killed = 0.03, []
         while len(killed) < KILLS:
             process = subprocess.Popen(command, env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=server.work_dir)
             try:
-                process.wait(moments.uniform(0.02, longest))
+                process.wait(moments.uniform(0.01, longest))
                 # It was faster than the kill: that is the end of it.
                 output, error = process.communicate()
                 self.assertEqual(process.returncode, 0, error.decode())
