@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Callable
+
+from .loopback import Handler, LoopbackServer
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,7 @@ class Receiver:
         self._closing = threading.Event()
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Otherwise the answer waits 40 ms for the acknowledgement of its own header.
-            wbufsize = -1
-
+        class Answering(Handler):
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -74,20 +71,8 @@ class Receiver:
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_any  # noqa: N815
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class QuietServer(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 512
-
-            def handle_error(self, *_: object) -> None:
-                """A client that goes away is none of our business."""
-
-        self._server = QuietServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
+        self._server = LoopbackServer(Answering)
+        self.port = self._server.port
 
     def __enter__(self) -> Receiver:
         return self
@@ -118,9 +103,7 @@ class Receiver:
 
     def close(self) -> None:
         self._closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
     def _record(self, request: Received) -> Reply:
         with self._changed:

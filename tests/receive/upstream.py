@@ -7,9 +7,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from harness.loopback import Handler, LoopbackServer
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,7 @@ class Upstream:
         self._lock = threading.Lock()
         upstream = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1
-
+        class Answering(Handler):
             def handle_any(self) -> None:
                 parts = urlsplit(self.path)
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -60,27 +58,14 @@ class Upstream:
 
             do_GET = do_POST = handle_any  # noqa: N815
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class QuietServer(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_: object) -> None:
-                """A server that is killed is what some tests are about."""
-
-        self._server = QuietServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
+        self._server = LoopbackServer(Answering)
+        self.url = f"http://127.0.0.1:{self._server.port}"
 
     def answer(self, asked: Asked) -> Said:
         raise NotImplementedError
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
 
 class OrderList(Upstream):

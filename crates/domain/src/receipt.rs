@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{MessageId, ReceiptId, SourceId};
@@ -42,6 +43,20 @@ pub struct ReceivedRequest {
     pub headers: Vec<(String, Bytes)>,
     pub body: ReceivedBody,
     pub peer: Option<IpAddr>,
+}
+
+impl ReceivedRequest {
+    /// Its headers, to be gone through again as they came.
+    pub fn header_map(&self) -> HeaderMap {
+        let header = |(name, value): &(String, Bytes)| {
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_maybe_shared(value.clone()).ok()?))
+        };
+        let mut headers = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in self.headers.iter().filter_map(header) {
+            headers.append(name, value);
+        }
+        headers
+    }
 }
 
 /// What is to be kept of a body, and what is left of it. Stores answer with `Bytes` or `NotKept` only.

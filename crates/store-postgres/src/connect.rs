@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use futures_util::future::try_join_all;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client};
@@ -87,11 +88,7 @@ impl Connections {
     /// Whether the server lets in as many as a node needs at least: one that gets fewer would serve now and then, which is worse than not at all. Whoever
     /// asks has one of them already.
     pub(crate) async fn check_room(&self) -> Result<(), StoreError> {
-        let mut room = Vec::new();
-        while room.len() < OWN_CONNECTIONS {
-            room.push(self.dedicated().await?);
-        }
-        Ok(())
+        try_join_all((0..OWN_CONNECTIONS).map(|_| self.dedicated())).await.map(drop)
     }
 
     /// Wakes whoever is named at each NOTIFY that it listens to.

@@ -201,15 +201,9 @@ impl Recording {
                 counted.deliveries.committed(&self.shared);
                 Ok(true)
             }
-            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                self.refused(entries);
-                Ok(false)
-            }
             Err(error) => {
-                if !error.is_connection_lost() {
-                    self.refused(entries);
-                }
-                Err(error)
+                self.failed(&error, entries);
+                if error.code() == Some(&SqlState::UNIQUE_VIOLATION) { Ok(false) } else { Err(error) }
             }
         }
     }
@@ -237,9 +231,7 @@ impl Recording {
         let counted = Counted::of(&valid);
         self.in_doubt(&valid);
         if let Err(error) = statements.finish(client, &valid, &found.explicit, &healths, &counted, &mut self.columns).await {
-            if !error.is_connection_lost() {
-                self.refused(&valid);
-            }
+            self.failed(&error, &valid);
             return Err(error);
         }
         self.decided(&all);
@@ -252,8 +244,11 @@ impl Recording {
         self.doubtful.extend(entries.iter().map(|entry| ((entry.record.key, entry.record.lease), entry.attempt)));
     }
 
-    /// The server did not write them now. What an earlier connection had under way may be written all the same.
-    fn refused(&mut self, entries: &[Entry<'_>]) {
+    /// Unless the connection is lost, the server did not write them now. What an earlier connection had under way may be written all the same.
+    fn failed(&mut self, error: &StoreError, entries: &[Entry<'_>]) {
+        if error.is_connection_lost() {
+            return;
+        }
         for entry in entries.iter().filter(|entry| !entry.doubtful) {
             self.doubtful.remove(&(entry.record.key, entry.record.lease));
         }

@@ -12,7 +12,7 @@ use hookpost_engine::pull::NotReplayed;
 use hookpost_store::history::ReceiptFilter;
 use hookpost_store::intake::NewReceiptOutcome;
 use hookpost_store::{Cursor, Order, PageRequest};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::Method;
 
 use super::arrival::{Arrival, TOKEN_PLACEHOLDER};
 use super::prepared::{Doorway, PreparedSource};
@@ -138,20 +138,13 @@ async fn take_in_by_any_token(
 
 fn arrival(api: &Api, prepared: &Arc<PreparedSource>, doorway: &Arc<Doorway>, receipt: &Receipt, token: &SourceToken) -> Arrival {
     let request = &receipt.request;
-    let header = |(name, value): &(String, Bytes)| {
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_maybe_shared(value.clone()).ok()?))
-    };
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
-    for (name, value) in request.headers.iter().filter_map(header) {
-        headers.append(name, value);
-    }
     Arrival {
         prepared: Arc::clone(prepared),
         doorway: Arc::clone(doorway),
         method: Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::POST),
         url: request.url.replacen(TOKEN_PLACEHOLDER, &token.0, 1),
         token: token.clone(),
-        headers,
+        headers: request.header_map(),
         peer: request.peer,
         received_at: api.now(),
         verified_at: first_received_at(receipt),

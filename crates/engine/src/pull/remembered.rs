@@ -6,12 +6,16 @@ use std::collections::HashSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use hookpost_domain::limits;
-use ring::digest::{SHA256, digest};
+use ring::digest::{Digest, SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 /// What stands for a key, or for the whole of an item.
 pub(super) fn mark_of(bytes: impl AsRef<[u8]>) -> u64 {
-    let hash = digest(&SHA256, bytes.as_ref());
+    mark_in(&digest(&SHA256, bytes.as_ref()))
+}
+
+/// The mark of what has this hash.
+pub(super) fn mark_in(hash: &Digest) -> u64 {
     hash.as_ref()[..8].iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte))
 }
 

@@ -8,7 +8,6 @@ use hookpost_domain::receipt::{Origin, Receipt, Verdict};
 use hookpost_domain::{ReceiptId, Source, limits};
 use hookpost_store::intake::{NewReceiptOutcome, Once};
 use hookpost_store::{IdempotencyKey, Unavailable};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use ring::digest::{SHA256, digest};
 
 use super::take_in::{Intaker, Pulled, refused};
@@ -75,13 +74,6 @@ impl Engine {
 /// As it was when it came.
 fn pulled_of(receipt: &Receipt, first: ReceiptId, body: Bytes) -> Pulled {
     let request = &receipt.request;
-    let header = |(name, value): &(String, Bytes)| {
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_maybe_shared(value.clone()).ok()?))
-    };
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
-    for (name, value) in request.headers.iter().filter_map(header) {
-        headers.append(name, value);
-    }
     let id = receipt.event_id.as_deref();
     let origin = request.origin();
     let key = match origin {
@@ -93,7 +85,7 @@ fn pulled_of(receipt: &Receipt, first: ReceiptId, body: Bytes) -> Pulled {
         origin,
         url: request.url.clone(),
         status_code: receipt.status_code,
-        headers,
+        headers: request.header_map(),
         body,
         key,
         event_id: receipt.event_id.clone(),

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use hookpost_domain::{Timestamp, limits};
 use hookpost_shaping::JsonPath;
 use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED};
-use ring::digest::{SHA256, digest};
+use ring::digest::{Digest, SHA256, digest};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::failure::{Failure, text};
 use super::super::link::{next_link, same_host};
-use super::super::remembered::mark_of;
+use super::super::remembered::{mark_in, mark_of};
 use super::ask::Asked;
 use super::progress::{NextRef, Validators, greatest};
 use super::settings::{CursorPath, Paging, PreparedPoll};
@@ -165,20 +165,28 @@ fn whole(answer: &Answer) -> Page {
 }
 
 fn new_item(id: Option<String>, body: Bytes) -> Item {
-    let mark = mark_of(id.as_ref().map_or(&body[..], |id| id.as_bytes()));
-    Item { key: key_of(id.as_deref(), &body), id, mark, body }
+    let (key, mark) = match &id {
+        Some(id) => (key_of_id(id), mark_of(id)),
+        None => {
+            let hash = digest(&SHA256, &body);
+            (key_of_hash(&hash), mark_in(&hash))
+        }
+    };
+    Item { key, id, mark, body }
 }
 
 /// By its id where it has one, else by a hash of it.
 pub(in super::super) fn key_of(id: Option<&str>, body: &[u8]) -> String {
-    id.map_or_else(
-        || {
-            let hash = digest(&SHA256, body);
-            let hex: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("hash:{hex}")
-        },
-        |id| format!("id:{id}"),
-    )
+    id.map_or_else(|| key_of_hash(&digest(&SHA256, body)), key_of_id)
+}
+
+fn key_of_id(id: &str) -> String {
+    format!("id:{id}")
+}
+
+fn key_of_hash(hash: &Digest) -> String {
+    let hex: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("hash:{hex}")
 }
 
 /// The text, number or truth value that a path leads to.
