@@ -347,11 +347,16 @@ fn list_attempts(connection: &mut Connection) -> Result<bool, StoreError> {
 
 pub(super) fn complete(end: &mut SqliteTransfer) -> Result<(), StoreError> {
     end.connection.pragma_update(None, "synchronous", "FULL")?;
+    // What takes time comes before the mark goes: whoever is killed in it goes on with the same command.
+    checkpoint(end)?;
     let transaction = end.connection.transaction()?;
     transaction.execute_batch("DROP TABLE IF EXISTS moving_attempt; DROP TABLE IF EXISTS moving_key")?;
     transaction.execute("DELETE FROM meta WHERE name = ?1", [meta::MOVING])?;
     transaction.commit()?;
-    // Everything in the one file, and on the disk.
-    end.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(())
+    checkpoint(end)
+}
+
+/// Everything in the one file, and on the disk.
+fn checkpoint(end: &SqliteTransfer) -> Result<(), StoreError> {
+    Ok(end.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
 }
