@@ -16,9 +16,8 @@ from harness.suite import eventually
 from sources import Source, SourceCase
 
 SECRET = "a secret of the provider"
-#: How much the memory of the server may grow by any of this. 128 bodies of 0.9 MB that all wait for their delivery are 115 MB, and those that
-#: are just on their way into the store are there twice.
-GROWTH_MB = 200
+#: How much the memory of the server may grow by any of this.
+GROWTH_MB = 160
 HUNDRED_MB = 100 * 1024 * 1024
 
 

@@ -11,9 +11,6 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{DatabaseChoice, Settings};
 
-/// A thread that always has a task to run looks at its sockets after so many of them. More often (tokio's own number is 61) costs more than it brings: under
-/// load there are some hundred tasks, each of which does a few microseconds' work.
-const TASKS_BETWEEN_LOOKS: u32 = 256;
 /// Threads for what blocks (files, name resolution): few, and gone after ten seconds without work.
 const BLOCKING_THREADS_MAX: usize = 16;
 
@@ -29,7 +26,7 @@ pub(crate) fn build(threads: usize) -> io::Result<Runtime> {
     if threads > 1 {
         builder.worker_threads(threads);
     }
-    builder.enable_all().event_interval(TASKS_BETWEEN_LOOKS).thread_name("hookpost-io").max_blocking_threads(BLOCKING_THREADS_MAX).build()
+    builder.enable_all().thread_name("hookpost-io").max_blocking_threads(BLOCKING_THREADS_MAX).build()
 }
 
 /// Every connection is a file to the operating system, and the limit that shells set is low: takes what the administrator allows.
