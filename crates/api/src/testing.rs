@@ -117,7 +117,7 @@ impl TestServer {
 
     pub(crate) fn with_settings(change: impl FnOnce(&mut ApiSettings)) -> Self {
         let (sender, ready) = tokio::sync::mpsc::channel(64);
-        let held = Arc::new(Held::around(MemoryStore::new(PublicIds::new([7; 16]), sender)));
+        let held = Arc::new(Held::around(MemoryStore::new(PublicIds::new([7; 16]), sender.into())));
         let store: SharedStore = Arc::clone(&held) as SharedStore;
         let clock: Arc<dyn Clock> = Arc::new(PausedClock(Instant::now()));
         let entropy: Arc<dyn Entropy> = Arc::new(Counting::default());
@@ -148,7 +148,7 @@ impl TestServer {
         };
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(engine.run(ready, None, shutdown.clone()));
+        tasks.spawn(engine.run(ready.into(), None, shutdown.clone()));
         let router = crate::router(state.clone(), Arc::new(registry));
         Self { router, api: Api::new(state), store: held, receiver, stopping, shutdown, engine: tasks, token }
     }

@@ -15,6 +15,7 @@ use hookpost_domain::operational::{OperationalEvent, news_of};
 use hookpost_domain::request::RequestFacts;
 use hookpost_domain::{Reason, RetrySchedule, Timestamp, limits};
 use hookpost_store::queue::Record;
+use hookpost_threads::ThreadId;
 use http::{HeaderMap, Method};
 use tokio::time::Instant;
 
@@ -35,6 +36,7 @@ const LEASES_CHECKED_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Worker {
     engine: Arc<Engine>,
     cell: Arc<LaneCell>,
+    thread: ThreadId,
     /// The delivery that is being attempted.
     held: Option<Work>,
     stopped: bool,
@@ -44,7 +46,13 @@ impl Worker {
     /// The lane has counted it already.
     pub(crate) fn new(engine: Arc<Engine>, cell: Arc<LaneCell>) -> Self {
         engine.shared.slots.take(1);
-        Self { engine, cell, held: None, stopped: false }
+        let thread = engine.placement.enter();
+        Self { engine, cell, thread, held: None, stopped: false }
+    }
+
+    /// Where it is to run.
+    pub(crate) fn thread(&self) -> ThreadId {
+        self.thread
     }
 
     pub(crate) async fn run(mut self) {
@@ -285,6 +293,7 @@ impl Drop for Worker {
         if !self.stopped {
             self.cell.lane.lock().worker_lost();
         }
+        engine.placement.leave(self.thread);
         engine.shared.slots.give_back(1);
         engine.slot_freed();
     }

@@ -1,11 +1,14 @@
 //! The running engine: owns the lanes and the tasks that serve them.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hookpost_domain::{ApplicationId, Clock, EndpointId, Entropy, RetrySchedule, SinkId, limits};
 use hookpost_store::queue::{LeasedDelivery, News, NewsReceiver, ReadyReceiver};
 use hookpost_store::{SharedStore, Unavailable};
+use hookpost_threads::PerThread;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -18,6 +21,7 @@ use crate::lanes::{LaneCell, Lanes};
 use crate::listeners::{Listener, Listeners};
 use crate::metrics::EngineMetrics;
 use crate::operational::{EVENTS_WAITING_MAX, Waiting};
+use crate::placement::Placement;
 use crate::recorder::Recorder;
 use crate::settings::EngineSettings;
 use crate::status::LaneStatus;
@@ -26,6 +30,9 @@ use crate::transport::Transport;
 
 const RESTORE_RETRY: Duration = Duration::from_millis(500);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(5);
+
+/// What became ready by commits, by the thread that hands it over.
+type Ready = PerThread<Mutex<ReadyReceiver>>;
 
 /// Who waits for messages of an application; see [`Listener`].
 pub type Arrival = Listener<ApplicationId>;
@@ -41,6 +48,7 @@ pub struct Engine {
     pub(crate) default_schedule: Arc<RetrySchedule>,
 
     pub(crate) lanes: Lanes,
+    pub(crate) placement: Placement,
     pub(crate) shared: Arc<Shared>,
     pub(crate) timer: Timer,
     pub(crate) recorder: Recorder,
@@ -63,6 +71,7 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// In a runtime; workers run on the threads that the caller runs on.
     pub fn new(
         store: SharedStore,
         transport: Arc<dyn Transport>,
@@ -82,6 +91,7 @@ impl Engine {
             settings,
             metrics,
             lanes: Lanes::default(),
+            placement: Placement::here(),
             timer: Timer::default(),
             recorder: Recorder::default(),
             events,
@@ -101,7 +111,7 @@ impl Engine {
 
     /// Takes up what the store has, serves what becomes ready, and runs background tasks, pull sources, sinks and retention, until `shutdown`; then stops claiming, gives attempts
     /// in flight the grace period, records them and releases the rest. `news`: of other nodes, where the store is shared. To be called once.
-    pub async fn run(self: Arc<Self>, mut ready: ReadyReceiver, mut news: Option<NewsReceiver>, shutdown: CancellationToken) {
+    pub async fn run(self: Arc<Self>, ready: PerThread<ReadyReceiver>, news: Option<NewsReceiver>, shutdown: CancellationToken) {
         let mut services = JoinSet::new();
         if let Some(events) = self.events_waiting.lock().take() {
             services.spawn(Arc::clone(&self).serve_publisher(events));
@@ -116,11 +126,14 @@ impl Engine {
         let mut recorder = JoinSet::new();
         recorder.spawn(Arc::clone(&self).serve_recorder());
 
+        let ready: Arc<Ready> = Arc::new(ready.into_iter().map(|(_, receiver)| Mutex::new(receiver)).collect());
+        let mut serving = JoinSet::new();
         tokio::select! {
-            () = self.take_up(true) => self.serve_ready(&mut ready, &mut news, &shutdown).await,
+            () = self.serve(&ready, news, &mut serving) => {}
             () = shutdown.cancelled() => {}
         }
-        self.close(ready).await;
+        serving.shutdown().await;
+        self.close(&ready).await;
         join(services).await;
         self.recording_ends.cancel();
         join(recorder).await;
@@ -210,25 +223,30 @@ impl Engine {
         }
     }
 
-    async fn serve_ready(self: &Arc<Self>, ready: &mut ReadyReceiver, news: &mut Option<NewsReceiver>, shutdown: &CancellationToken) {
+    async fn serve(self: &Arc<Self>, ready: &Arc<Ready>, mut news: Option<NewsReceiver>, serving: &mut JoinSet<()>) {
+        self.take_up(true).await;
+        for (_, thread) in self.placement.threads().iter() {
+            serving.spawn_on(Arc::clone(self).serve_ready(Arc::clone(ready)), thread);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                Some(news) = next_news(&mut news) => self.take_note(news, ready),
+                Some(Err(problem)) = serving.join_next() => panic!("a thread does not deliver any more: {problem}"),
+                else => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// What is handed over by the thread that this runs on.
+    async fn serve_ready(self: Arc<Self>, ready: Arc<Ready>) {
+        let ready = ready.here();
         // While the channel is full the store keeps groups as backlog, of which no lane knows.
         let mut missed_some = false;
-        loop {
-            let group = tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return,
-                Some(news) = next_news(news) => {
-                    self.take_note(news, ready);
-                    continue;
-                }
-                group = ready.recv() => group,
-            };
-            let Some(group) = group else { return shutdown.cancelled().await };
-            missed_some |= ready.len() + 1 >= ready.max_capacity();
-            self.offer(group);
-            if missed_some && ready.is_empty() {
+        while self.offer_next(ready, &mut missed_some).await {
+            if missed_some && ready.lock().is_empty() {
                 missed_some = false;
-                let engine = Arc::clone(self);
+                let engine = Arc::clone(&self);
                 self.tracker.spawn(async move {
                     tokio::select! {
                         () = engine.take_up(false) => {}
@@ -239,8 +257,20 @@ impl Engine {
         }
     }
 
+    /// Under the lock of the channel: whoever empties that finds each group either there or in the lanes. `false`: there will be none any more.
+    async fn offer_next(self: &Arc<Self>, ready: &Mutex<ReadyReceiver>, missed_some: &mut bool) -> bool {
+        poll_fn(|context| {
+            let mut ready = ready.lock();
+            let Some(group) = std::task::ready!(ready.poll_recv(context)) else { return Poll::Ready(false) };
+            *missed_some |= ready.len() + 1 >= ready.max_capacity();
+            self.offer(group);
+            Poll::Ready(true)
+        })
+        .await
+    }
+
     /// What other nodes did.
-    fn take_note(self: &Arc<Self>, news: News, ready: &mut ReadyReceiver) {
+    fn take_note(self: &Arc<Self>, news: News, ready: &Ready) {
         match news {
             News::Lanes(lanes) => self.restore(lanes, true),
             News::Tasks => self.tasks_changed.notify_one(),
@@ -253,8 +283,11 @@ impl Engine {
             }
             News::LeasesLost => {
                 tracing::warn!("this node was silent for so long that others have taken over what it held");
-                while let Ok(group) = ready.try_recv() {
-                    self.give_back(group);
+                for (_, ready) in ready.iter() {
+                    let mut ready = ready.lock();
+                    while let Ok(group) = ready.try_recv() {
+                        self.give_back(group);
+                    }
                 }
                 for cell in self.lanes.all() {
                     let works = cell.lane.lock().leases_lost();
@@ -270,11 +303,13 @@ impl Engine {
         self.recorder.release_untracked(group.into_iter().map(|leased| (leased.key, leased.lease)).collect());
     }
 
-    async fn close(self: &Arc<Self>, mut ready: ReadyReceiver) {
+    async fn close(self: &Arc<Self>, ready: &Ready) {
         self.closing.cancel();
-        ready.close();
-        while let Some(group) = ready.recv().await {
-            self.give_back(group);
+        for (_, ready) in ready.iter() {
+            ready.lock().close();
+            while let Some(group) = poll_fn(|context| ready.lock().poll_recv(context)).await {
+                self.give_back(group);
+            }
         }
         for cell in self.lanes.all() {
             let works = cell.lane.lock().close();

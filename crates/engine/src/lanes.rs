@@ -147,7 +147,8 @@ impl Engine {
             return;
         }
         let worker = Worker::new(Arc::clone(self), Arc::clone(cell));
-        self.tracker.spawn(worker.run());
+        let thread = self.placement.handle(worker.thread());
+        self.tracker.spawn_on(worker.run(), thread);
     }
 
     /// A worker has ended: whoever waits longest gets its slot.

@@ -29,6 +29,7 @@ mod lane;
 mod lanes;
 mod listeners;
 mod operational;
+mod placement;
 mod recorder;
 mod retention;
 mod sinks;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookpost_store::queue::{NewsReceiver, ReadyReceiver};
+use hookpost_store::queue::{NewsReceiver, ReadyReceiver, ready_channels};
 use hookpost_store::vault::Vault;
 use hookpost_store::{CommitObserver, SharedStore};
 use hookpost_store_postgres::{DatabaseUrl, PostgresOptions, PostgresStore};
 use hookpost_store_sqlite::{SqliteOptions, SqliteStore};
+use hookpost_threads::PerThread;
 use tokio::sync::mpsc;
 
 use crate::config::{DatabaseChoice, Settings};
@@ -48,7 +49,7 @@ impl Database {
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) database: Database,
-    pub(crate) ready: ReadyReceiver,
+    pub(crate) ready: PerThread<ReadyReceiver>,
     /// Only where there are other nodes.
     pub(crate) news: Option<NewsReceiver>,
 }
@@ -65,7 +66,7 @@ pub(crate) async fn open_for_command(settings: &Settings) -> anyhow::Result<Open
 }
 
 async fn open_as(settings: &Settings, node_name: Option<String>, observer: Option<Arc<dyn CommitObserver>>) -> anyhow::Result<Opened> {
-    let (ready_sender, ready) = mpsc::channel(READY_GROUPS_MAX);
+    let (ready_sender, ready) = ready_channels(READY_GROUPS_MAX);
     let vault = Vault::new(&secrets::master_key(settings)?.0, Arc::new(SystemEntropy));
     match &settings.database {
         DatabaseChoice::Embedded => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use hookpost_api::PeerAddress;
+use hookpost_threads::{ThreadId, Threads};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -76,7 +77,10 @@ struct Server {
 }
 
 impl Server {
+    /// Connections go to the threads in turn.
     async fn accept_all(self: Arc<Self>, listener: TcpListener) {
+        let threads = Threads::current();
+        let mut thread = ThreadId::current();
         loop {
             let accepted = tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -85,10 +89,12 @@ impl Server {
             match accepted {
                 Ok(Some((stream, peer, connection))) => {
                     let server = Arc::clone(&self);
-                    self.connections.spawn(async move {
+                    thread = threads.after(thread);
+                    let conversation = async move {
                         server.converse(stream, peer).await;
                         drop(connection);
-                    });
+                    };
+                    self.connections.spawn_on(conversation, threads.handle(thread));
                 }
                 // It was closed, because its client has too many.
                 Ok(None) => {}
@@ -102,19 +108,24 @@ impl Server {
         }
     }
 
-    async fn accept(&self, listener: &TcpListener) -> io::Result<Option<(TcpStream, PeerAddress, Connection)>> {
+    async fn accept(&self, listener: &TcpListener) -> io::Result<Option<(std::net::TcpStream, PeerAddress, Connection)>> {
         let place = self.allowed.place().await.ok_or_else(|| io::Error::other("connections are not taken any more"))?;
         let (stream, peer) = listener.accept().await?;
         let connection = self.allowed.enter(place, peer.ip());
+        // The thread that it goes to waits for it by itself.
+        let stream = stream.into_std()?;
         Ok(connection.map(|connection| (stream, PeerAddress(peer.ip()), connection)))
     }
 
-    async fn converse(&self, stream: TcpStream, peer: PeerAddress) {
+    async fn converse(&self, stream: std::net::TcpStream, peer: PeerAddress) {
         // Answers are small and whole: waiting for more to send would only add 40 ms.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "connection is gone");
-            return;
-        }
+        let stream = match stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream)) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "connection is gone");
+                return;
+            }
+        };
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);

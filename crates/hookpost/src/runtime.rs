@@ -1,12 +1,14 @@
 //! The shape of the process: how many threads serve the network.
 //!
-//! A hand-over between threads costs as much as storing a message, so there are no more threads than processors that have nothing else to do: one is the
-//! writer's of the store. Where there are two in all, one thread alone would be the bound at high fan-out and the cause of long tails, while the
-//! embedded store leaves most of the second processor idle; PostgreSQL, or another node, does not (docs/benchmarks.md).
+//! A hand-over between threads costs as much as storing a message, so each thread keeps what it began ([`hookpost_threads`]), and there are no more of
+//! them than processors that have nothing else to do: one is the writer's of the store. Where there are two in all, one thread alone would be the bound at
+//! high fan-out and the cause of long tails, while the embedded store leaves most of the second processor idle; PostgreSQL, or another node, does not
+//! (docs/benchmarks.md).
 
 use std::io;
 use std::num::NonZero;
 
+use hookpost_threads::RunningThreads;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{DatabaseChoice, Settings};
@@ -15,18 +17,16 @@ use crate::config::{DatabaseChoice, Settings};
 const BLOCKING_THREADS_MAX: usize = 16;
 
 /// Of a server.
-pub(crate) fn build_for(settings: &Settings) -> io::Result<Runtime> {
+pub(crate) fn start_for(settings: &Settings) -> io::Result<RunningThreads> {
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let is_embedded = matches!(settings.database, DatabaseChoice::Embedded);
-    build(if settings.io_threads > 0 { settings.io_threads } else { choose(processors, is_embedded) })
+    let threads = if settings.io_threads > 0 { settings.io_threads } else { choose(processors, is_embedded) };
+    RunningThreads::start(threads, "hookpost-io", build)
 }
 
-pub(crate) fn build(threads: usize) -> io::Result<Runtime> {
-    let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
-    if threads > 1 {
-        builder.worker_threads(threads);
-    }
-    builder.enable_all().thread_name("hookpost-io").max_blocking_threads(BLOCKING_THREADS_MAX).build()
+/// For one thread.
+pub(crate) fn build() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().thread_name("hookpost-blocking").max_blocking_threads(BLOCKING_THREADS_MAX).build()
 }
 
 /// Every connection is a file to the operating system, and the limit that shells set is low: takes what the administrator allows.

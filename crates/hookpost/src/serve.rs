@@ -24,8 +24,8 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     secrets::check(settings)?;
     let _log = logging::start(settings);
     runtime::raise_open_files_limit();
-    let runtime = runtime::build_for(settings).context("cannot start the runtime")?;
-    let ended = runtime.block_on(async {
+    let threads = runtime::start_for(settings).context("cannot start the runtime")?;
+    let ended = threads.run(async {
         let stop = stop_on_signals()?;
         let bound = bind(&settings.listen)?;
         let parts = wiring::wire(settings, &local_url(&bound)?).await?;
@@ -33,7 +33,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
         serve(settings, parts, router, bound, stop, || Ok(())).await
     });
     // Tasks that did not end within the grace period end here.
-    runtime.shutdown_background();
+    drop(threads);
     ended
 }
 

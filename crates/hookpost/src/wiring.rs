@@ -10,6 +10,7 @@ use hookpost_engine::metrics::EngineMetrics;
 use hookpost_engine::{Engine, EngineSettings, Transport};
 use hookpost_store::SharedStore;
 use hookpost_store::queue::{NewsReceiver, ReadyReceiver};
+use hookpost_threads::PerThread;
 use hookpost_transport::{AddressPolicy, HttpTransport, Proxy, TransportSettings};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ pub(crate) struct Parts {
     pub(crate) database: Database,
     pub(crate) store: SharedStore,
     pub(crate) engine: Arc<Engine>,
-    pub(crate) ready: ReadyReceiver,
+    pub(crate) ready: PerThread<ReadyReceiver>,
     /// What other nodes did, where there are others.
     pub(crate) news: Option<NewsReceiver>,
     pub(crate) router: Router,

@@ -8,6 +8,7 @@ use hookpost_domain::{DeliveryKey, Message, Timestamp};
 use hookpost_store::queue::{LeaseId, Record, Recorded};
 use hookpost_store::receipt::Arrival;
 use hookpost_store::{AcceptError, Accepted, IdempotencyKey, LeasedDelivery, Once, Received, Unavailable};
+use hookpost_threads::ThreadId;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -34,6 +35,7 @@ pub(crate) struct AcceptCommand {
     /// Its id is given by the writer.
     pub(crate) message: Arc<Message>,
     pub(crate) idempotency_key: Option<IdempotencyKey>,
+    pub(crate) thread: ThreadId,
     pub(crate) now: Timestamp,
     pub(crate) reply: Option<oneshot::Sender<Result<Accepted, AcceptError>>>,
     /// Decided while writing, true once committed.
@@ -44,6 +46,7 @@ pub(crate) struct AcceptCommand {
 pub(crate) struct ReceiveCommand {
     pub(crate) arrival: Arrival,
     pub(crate) wanted: Wanted,
+    pub(crate) thread: ThreadId,
     pub(crate) now: Timestamp,
     pub(crate) reply: Option<oneshot::Sender<Result<Received, AcceptError>>>,
     /// Decided while writing, true once committed.
@@ -64,6 +67,7 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(crate) struct RecordCommand {
     pub(crate) records: Arc<Vec<Record>>,
+    pub(crate) thread: ThreadId,
     pub(crate) reply: Option<oneshot::Sender<Result<Vec<Recorded>, Unavailable>>>,
     pub(crate) now: Timestamp,
     pub(crate) outcome: Result<Vec<Recorded>, Unavailable>,
@@ -100,8 +104,8 @@ pub(crate) struct WriteContext<'a> {
     pub(crate) shared: &'a Shared,
 }
 
-/// The commands of one commit with their outcomes, and the deliveries that became ready by it.
-#[derive(Debug)]
+/// The commands of one commit that go back to the same thread, with their outcomes, and the deliveries that became ready by them.
+#[derive(Debug, Default)]
 pub(crate) struct Completed {
     pub(crate) commands: Vec<Command>,
     pub(crate) ready: Vec<LeasedDelivery>,
@@ -132,6 +136,17 @@ struct Queued {
 }
 
 impl Command {
+    /// Where it goes back to when it is done.
+    pub(crate) fn thread(&self) -> ThreadId {
+        match self {
+            Self::Accept(accept) => accept.thread,
+            Self::Receive(receive) => receive.thread,
+            Self::Record(record) => record.thread,
+            // Answered already.
+            Self::Other(_) => ThreadId::default(),
+        }
+    }
+
     /// What comes from outside, and how much of it there is.
     fn new_bytes(&self) -> Option<usize> {
         let payload = |message: &Message| message.content.payload.as_ref().map_or(0, |payload| payload.len());

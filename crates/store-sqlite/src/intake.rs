@@ -9,6 +9,7 @@ use hookpost_store::{
     AcceptError, Accepted, IdempotencyKey, Intake, LeasedDelivery, MadeOnce, NewMessage, NewReceipt, NewReceiptOutcome, Once, Received,
     Unavailable,
 };
+use hookpost_threads::ThreadId;
 use parking_lot::MutexGuard;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
@@ -30,7 +31,8 @@ impl Intake for SqliteStore {
         let (reply, answer) = oneshot::channel();
         let NewMessage { application, content, idempotency_key } = message;
         let message = Arc::new(Message { id: MessageId::from_row(RowId::MIN), application, content, created_at: now });
-        let command = AcceptCommand { message, idempotency_key, now, reply: Some(reply), outcome: None };
+        let thread = self.thread_for(&message);
+        let command = AcceptCommand { message, idempotency_key, thread, now, reply: Some(reply), outcome: None };
         self.shared.queue.push(Command::Accept(command))?;
         answer.await.unwrap_or_else(|_| Err(closed().into()))
     }
@@ -45,7 +47,11 @@ impl Intake for SqliteStore {
                 Wanted::Message { message: Arc::new(message), once }
             }
         };
-        let command = ReceiveCommand { arrival, wanted, now, reply: Some(reply), outcome: None };
+        let thread = match &wanted {
+            Wanted::Message { message, .. } => self.thread_for(message),
+            Wanted::Settled(_) => ThreadId::current(),
+        };
+        let command = ReceiveCommand { arrival, wanted, thread, now, reply: Some(reply), outcome: None };
         self.shared.queue.push(Command::Receive(Box::new(command)))?;
         answer.await.unwrap_or_else(|_| Err(closed().into()))
     }
@@ -108,6 +114,18 @@ impl Intake for SqliteStore {
                 Ok(Written::new(()))
             })
             .await
+    }
+}
+
+impl SqliteStore {
+    /// Where a message is handed over: to the thread that it came in on. Those that an endpoint in strict order gets all go by the first, so that none
+    /// overtakes another on its way to the lane.
+    fn thread_for(&self, message: &Message) -> ThreadId {
+        let in_order = self.shared.catalog.application(message.application).is_none_or(|view| {
+            let mut targets = message.content.routing.targets.iter();
+            targets.any(|target| view.endpoint(*target).is_none_or(|endpoint| endpoint.ordered))
+        });
+        if in_order { ThreadId::default() } else { ThreadId::current() }
     }
 }
 

@@ -51,8 +51,10 @@ use hookpost_domain::{Entropy, PublicIds, RowId, Timestamp};
 use hookpost_store::queue::ReadySender;
 use hookpost_store::vault::Vault;
 use hookpost_store::{CommitObserver, Store, Unavailable};
+use hookpost_threads::{PerThread, Threads};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
+use tokio::task::JoinSet;
 
 pub use backup::{BackupError, BackupProgress, OnProgress, RestoreError, restore};
 pub use error::OpenError;
@@ -95,13 +97,13 @@ pub struct SqliteStore {
     shared: Arc<Shared>,
     readers: Readers,
     writer: Mutex<Option<JoinHandle<()>>>,
-    answers: tokio::task::JoinHandle<()>,
+    answers: Mutex<JoinSet<()>>,
     ready: ReadySender,
     _lock: DataDirLock,
 }
 
 impl SqliteStore {
-    /// Opens the store of a data directory, or makes it. To be called within a tokio runtime, on which callers are answered.
+    /// Opens the store of a data directory, or makes it. To be called within a tokio runtime: callers are answered on the threads that it is called on.
     pub fn open(options: SqliteOptions) -> Result<Arc<Self>, OpenError> {
         let data_dir = options.data_dir.clone();
         Self::open_unnamed(options).map_err(|error| error.in_directory(&data_dir))
@@ -131,7 +133,7 @@ impl SqliteStore {
             unfinished: AtomicI64::new(recovered.unfinished),
             counted_from: AtomicU64::new(meta::number(&connection, meta::COUNTED_FROM)? as u64),
             observer,
-            completions: Completions::default(),
+            completions: PerThread::new(Completions::default),
             flush_now: AtomicBool::new(false),
             reader_gate: RwLock::new(()),
             backup_request: Mutex::new(None),
@@ -151,8 +153,11 @@ impl SqliteStore {
             .name("store-write".to_owned())
             .spawn(move || writer.run_to_the_end(connection))
             .map_err(no_thread)?;
-        let answers = tokio::runtime::Handle::current().spawn(answer(Arc::clone(&shared), ready.clone()));
-        Ok(Arc::new(Self { shared, readers, writer: Mutex::new(Some(writer)), answers, ready, _lock: lock }))
+        let mut answers = JoinSet::new();
+        for (_, thread) in Threads::current().iter() {
+            answers.spawn_on(answer(Arc::clone(&shared), ready.clone()), thread);
+        }
+        Ok(Arc::new(Self { shared, readers, writer: Mutex::new(Some(writer)), answers: Mutex::new(answers), ready, _lock: lock }))
     }
 
     /// Writes what is queued, and ends the threads. Whoever asks afterwards is told that the store is closed.
@@ -164,7 +169,7 @@ impl SqliteStore {
             let _ = tokio::task::spawn_blocking(move || writer.join()).await;
         }
         self.readers.close();
-        self.answers.abort();
+        self.answers.lock().abort_all();
         complete_all(&self.shared, &self.ready);
     }
 
@@ -185,7 +190,7 @@ impl Drop for SqliteStore {
             let _ = writer.join();
         }
         self.readers.close();
-        self.answers.abort();
+        self.answers.lock().abort_all();
         complete_all(&self.shared, &self.ready);
     }
 }
@@ -230,18 +235,20 @@ fn set_master_key(connection: &Connection, vault: &Vault) -> rusqlite::Result<()
     meta::set(connection, meta::VAULT_CANARY, vault.seal(meta::VAULT_CANARY.as_bytes(), CANARY))
 }
 
-/// Runs on the runtime: hands over and answers, in the order of the commits, so that the writer wakes it once per commit.
+/// Runs on each thread: hands over and answers, in the order of the commits, so that the writer wakes it once per commit.
 async fn answer(shared: Arc<Shared>, ready: ReadySender) {
     loop {
-        for completed in shared.completions.next().await {
+        for completed in shared.completions.here().next().await {
             complete(&shared, &ready, completed);
         }
     }
 }
 
 fn complete_all(shared: &Shared, ready: &ReadySender) {
-    for completed in shared.completions.take() {
-        complete(shared, ready, completed);
+    for (_, completions) in shared.completions.iter() {
+        for completed in completions.take() {
+            complete(shared, ready, completed);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use hookpost_domain::{AttemptId, DeliveryKey, DeliveryState, EndpointId, Progres
 use hookpost_store::queue::{Backlog, CancelFilter, Canceled, ClaimRequest, LaneState};
 use hookpost_store::usage::UsageCounts;
 use hookpost_store::{Claimed, LeaseId, Queue, Record, Recorded, Unavailable};
+use hookpost_threads::ThreadId;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
@@ -41,7 +42,7 @@ impl Queue for SqliteStore {
 
     async fn record(&self, records: Arc<Vec<Record>>, now: Timestamp) -> Result<Vec<Recorded>, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        let command = RecordCommand { records, now, reply: Some(reply), outcome: Ok(Vec::new()) };
+        let command = RecordCommand { records, thread: ThreadId::current(), now, reply: Some(reply), outcome: Ok(Vec::new()) };
         self.shared.queue.push(Command::Record(command))?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }

@@ -10,6 +10,7 @@ use hookpost_domain::id::RowIds;
 use hookpost_domain::{PublicIds, RowId, Timestamp};
 use hookpost_store::CommitObserver;
 use hookpost_store::vault::Vault;
+use hookpost_threads::PerThread;
 use parking_lot::{Mutex, RwLock};
 
 use crate::backup::BackupRequest;
@@ -37,7 +38,7 @@ pub(crate) struct Shared {
     /// Deliveries of messages that were accepted in an earlier minute are not counted any more.
     pub(crate) counted_from: AtomicU64,
     pub(crate) observer: Option<Arc<dyn CommitObserver>>,
-    pub(crate) completions: Completions,
+    pub(crate) completions: PerThread<Completions>,
     /// Asks the writer to write the tail to the tables now.
     pub(crate) flush_now: AtomicBool,
     /// Readers hold it while they read; the writer takes it when the log must not grow any more.
@@ -77,7 +78,7 @@ impl RunLimits {
     }
 }
 
-/// Commits on their way back to the runtime: one wake-up per commit. Bounded by the commands that were queued.
+/// Commits on their way back to one thread: one wake-up per commit. Bounded by the commands that were queued.
 #[derive(Debug, Default)]
 pub(crate) struct Completions {
     done: Mutex<Vec<Completed>>,

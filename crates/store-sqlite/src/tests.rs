@@ -11,6 +11,7 @@ mod open;
 mod runs;
 mod sealed;
 mod sums;
+mod threads;
 
 use harness::{FlushingHarness, SqliteHarness};
 use hookpost_store::conformance::model;

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use hookpost_domain::Timestamp;
 use hookpost_store::{CommitFacts, MadeOnce, Unavailable};
+use hookpost_threads::PerThread;
 use rusqlite::{Connection, Statement, params};
 
 use crate::backup::RunningBackup;
@@ -264,18 +265,20 @@ impl Writer {
         Ok(())
     }
 
-    fn apply(&mut self, mut commands: Vec<Command>, batch: Batch, flushed: Flushed) {
-        let mut ready = Vec::new();
+    fn apply(&mut self, commands: Vec<Command>, batch: Batch, flushed: Flushed) {
+        let mut completed = self.shared.completions.map(|_| Completed::default());
         let old_frozen = {
             let mut leases = self.shared.leases.lock();
             let mut tails = self.shared.tails.write();
             tails.live.replay(batch.journal.bytes()).expect("the tail reads what the writer wrote");
-            for command in &mut commands {
-                match command {
-                    Command::Accept(accept) => intake::hand_over(&mut leases, accept, &mut ready),
-                    Command::Receive(receive) => receive::hand_over(&mut leases, receive, &mut ready),
+            for command in commands {
+                let Completed { commands, ready } = completed.get_mut(command.thread());
+                match &command {
+                    Command::Accept(accept) => intake::hand_over(&mut leases, accept, ready),
+                    Command::Receive(receive) => receive::hand_over(&mut leases, receive, ready),
                     Command::Record(_) | Command::Other(_) => {}
                 }
+                commands.push(command);
             }
             for ended in &batch.ended {
                 leases.recorded(ended.key, ended.lease, ended.transition);
@@ -300,7 +303,7 @@ impl Writer {
         for finish in batch.finishes {
             finish(&self.shared, Ok(()));
         }
-        self.shared.completions.push(Completed { commands, ready });
+        self.complete(completed);
     }
 
     /// Memory as it was before the batch.
@@ -316,9 +319,18 @@ impl Writer {
         leases.persist_failed(&batch.persist);
     }
 
-    fn fail(&self, mut commands: Vec<Command>, why: &Unavailable) {
-        for command in &mut commands {
-            match command {
+    fn complete(&self, completed: PerThread<Completed>) {
+        for (thread, completed) in completed {
+            if !completed.commands.is_empty() {
+                self.shared.completions.get(thread).push(completed);
+            }
+        }
+    }
+
+    fn fail(&self, commands: Vec<Command>, why: &Unavailable) {
+        let mut completed = self.shared.completions.map(|_| Completed::default());
+        for mut command in commands {
+            match &mut command {
                 Command::Accept(accept) => accept.outcome = Some(Err(why.clone().into())),
                 Command::Receive(receive) => receive.outcome = Some(Err(why.clone().into())),
                 Command::Record(record) => record.outcome = Err(why.clone()),
@@ -328,8 +340,9 @@ impl Writer {
                     }
                 }
             }
+            completed.get_mut(command.thread()).commands.push(command);
         }
-        self.shared.completions.push(Completed { commands, ready: Vec::new() });
+        self.complete(completed);
     }
 
     fn refuse_what_is_queued(&self, why: &Unavailable) {

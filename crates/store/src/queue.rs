@@ -11,17 +11,47 @@ use hookpost_domain::{
     SourceId, TaskId, Timestamp, Trigger,
 };
 
+use hookpost_threads::PerThread;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
 use crate::Unavailable;
 
-/// Where a store hands over the deliveries that became ready by a commit: one group per commit. Where the engine does not keep up and the channel is full,
-/// the store keeps the group as backlog, as if it had been released.
-pub type ReadySender = tokio::sync::mpsc::Sender<Vec<LeasedDelivery>>;
-pub type ReadyReceiver = tokio::sync::mpsc::Receiver<Vec<LeasedDelivery>>;
+/// Where a store hands over the deliveries that became ready by a commit: one group per commit and thread, on the thread where they are to be attempted. Where
+/// the engine does not keep up and the channel is full, the store keeps the group as backlog, as if it had been released.
+#[derive(Debug, Clone)]
+pub struct ReadySender(Arc<PerThread<mpsc::Sender<Vec<LeasedDelivery>>>>);
+pub type ReadyReceiver = mpsc::Receiver<Vec<LeasedDelivery>>;
+
+/// A channel for each thread that the caller runs on, of so many groups.
+pub fn ready_channels(groups_max: usize) -> (ReadySender, PerThread<ReadyReceiver>) {
+    let mut receivers = Vec::new();
+    let senders = PerThread::new(|| {
+        let (sender, receiver) = mpsc::channel(groups_max);
+        receivers.push(receiver);
+        sender
+    });
+    (ReadySender(Arc::new(senders)), receivers.into_iter().collect())
+}
+
+impl ReadySender {
+    /// To the thread of the caller.
+    pub fn try_send(&self, group: Vec<LeasedDelivery>) -> Result<(), TrySendError<Vec<LeasedDelivery>>> {
+        self.0.here().try_send(group)
+    }
+}
+
+/// For the one thread of a runtime that has no others.
+impl From<mpsc::Sender<Vec<LeasedDelivery>>> for ReadySender {
+    fn from(sender: mpsc::Sender<Vec<LeasedDelivery>>) -> Self {
+        Self(Arc::new(PerThread::from(sender)))
+    }
+}
 
 /// Where a store that is shared by several nodes says what happened without a call of this one. Small: a store that cannot send keeps its news and
 /// tries again. The embedded stores have none.
-pub type NewsSender = tokio::sync::mpsc::Sender<News>;
-pub type NewsReceiver = tokio::sync::mpsc::Receiver<News>;
+pub type NewsSender = mpsc::Sender<News>;
+pub type NewsReceiver = mpsc::Receiver<News>;
 
 /// What an engine learns of the other nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -128,7 +128,7 @@ impl Default for WriteRate {
             rejects,
             payload: Bytes::from(vec![b'x'; option("--payload", 1024)]),
         };
-        Self { ready, groups, commits: Arc::default(), asked }
+        Self { ready: ready.into(), groups, commits: Arc::default(), asked }
     }
 }
 

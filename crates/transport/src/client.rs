@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use hookpost_domain::limits;
 use hookpost_engine::{Answer, OutgoingRequest, Transport, TransportError};
+use hookpost_threads::{PerThread, Threads};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
@@ -24,19 +25,21 @@ use crate::pool::{Host, Pool, Pooled};
 use crate::settings::TransportSettings;
 use crate::target::Target;
 
-/// The client. Cheap to share; dropping the last one closes its connections.
+/// The client. Cheap to share; dropping the last one closes its connections. Each thread keeps its own.
 pub struct HttpTransport {
     connector: Connector,
-    pool: Arc<Pool>,
+    pools: PerThread<Arc<Pool>>,
     tasks: Tasks,
 }
 
 impl HttpTransport {
+    /// In a runtime: requests are made on the threads that it is called on.
     pub fn new(settings: TransportSettings) -> Self {
         let tracker = TaskTracker::new();
-        let pool = Arc::new(Pool::new(&settings));
+        let threads = Threads::current().iter().count();
+        let pools = PerThread::new(|| Arc::new(Pool::new(&settings, threads)));
         let connector = Connector::new(settings, tracker.clone());
-        Self { connector, pool, tasks: Tasks { tracker, stop: CancellationToken::new() } }
+        Self { connector, pools, tasks: Tasks { tracker, stop: CancellationToken::new() } }
     }
 }
 
@@ -78,11 +81,12 @@ impl HttpTransport {
 
     async fn exchange(&self, outgoing: OutgoingRequest, room: Room, progress: &Progress) -> Result<Answer, TransportError> {
         let target = Target::of(&outgoing.uri)?;
-        let host = self.pool.host(&target, &self.tasks).ok_or_else(|| invalid_url("The URL names no valid host"))?;
-        let mut exchange = Exchange { pool: &self.pool, host: &host, target: &target, progress, request: Pending::new(outgoing), room };
+        let pool = self.pools.here();
+        let host = pool.host(&target, &self.tasks).ok_or_else(|| invalid_url("The URL names no valid host"))?;
+        let mut exchange = Exchange { pool, host: &host, target: &target, progress, request: Pending::new(outgoing), room };
 
         // Idle connections may have been closed by the receiver just now. If nothing was sent on one, the next may do.
-        while let Some(pooled) = self.pool.take(&host) {
+        while let Some(pooled) = pool.take(&host) {
             if let Some(ended) = exchange.on(pooled).await {
                 return ended;
             }
@@ -97,7 +101,7 @@ impl HttpTransport {
         let _opening = if target.https && host.may_speak_http2() {
             let opening = host.opening.lock().await;
             // Someone else may have opened one while we waited.
-            if let Some(pooled) = self.pool.take(host) {
+            if let Some(pooled) = self.pools.here().take(host) {
                 return Ok(pooled);
             }
             host.may_speak_http2().then_some(opening)

@@ -53,13 +53,14 @@ pub(crate) enum Pooled {
 }
 
 impl Pool {
-    pub(crate) fn new(settings: &TransportSettings) -> Self {
+    /// One of so many that keep the connections of the client.
+    pub(crate) fn new(settings: &TransportSettings, pools: usize) -> Self {
         Self {
             hosts: Mutex::default(),
             idle: AtomicUsize::new(0),
             idle_timeout: settings.idle_timeout,
             idle_per_host_max: settings.idle_connections_per_host_max,
-            idle_max: settings.idle_connections_max,
+            idle_max: settings.idle_connections_max.div_ceil(pools),
         }
     }
 

@@ -103,7 +103,7 @@ impl World {
         change(&mut settings);
         let faults = Arc::new(Mutex::new(Faults::default()));
         let (sender, ready) = tokio::sync::mpsc::channel(ready_groups);
-        let store = Arc::new(Faulty::around(MemoryStore::new(ids.clone(), sender), Arc::clone(&faults)));
+        let store = Arc::new(Faulty::around(MemoryStore::new(ids.clone(), sender.into()), Arc::clone(&faults)));
         let network = Arc::new(Network {
             script: Mutex::new(Box::new(|_| Reply::status(200))),
             sent: Mutex::default(),
@@ -141,7 +141,7 @@ impl World {
         let shutdown = self.shutdown.clone();
         let (sender, news) = tokio::sync::mpsc::channel(16);
         self.news = sender;
-        self.running.spawn(engine.run(ready, self.shared_store.then_some(news), shutdown));
+        self.running.spawn(engine.run(ready.into(), self.shared_store.then_some(news), shutdown));
     }
 
     /// As by `kill -9`, and a new start on what the store has.
@@ -161,7 +161,7 @@ impl World {
 
     pub(crate) fn restart(&mut self) {
         let (sender, ready) = tokio::sync::mpsc::channel(self.ready_groups);
-        self.store = Arc::new(Faulty::around(self.store.inner.restarted(sender), Arc::clone(&self.faults)));
+        self.store = Arc::new(Faulty::around(self.store.inner.restarted(sender.into()), Arc::clone(&self.faults)));
         self.line = Arc::new(Line { network: Arc::clone(&self.network), cut: AtomicBool::new(false) });
         self.engine = new_engine(&self.store, &self.line, &self.clock, &self.entropy, &self.settings);
         self.run(ready);

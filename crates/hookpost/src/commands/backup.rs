@@ -95,7 +95,7 @@ fn check_has_data(settings: &Settings) -> anyhow::Result<()> {
 fn offline(settings: &Settings, file: &Path, bar: &ProgressBar) -> anyhow::Result<Value> {
     check_has_data(settings)?;
     let bar = bar.clone();
-    runtime::build(1)?.block_on(async {
+    runtime::build()?.block_on(async {
         let opened = database::open_for_command(settings).await?;
         let Database::Embedded(store) = &opened.database else { anyhow::bail!("only the embedded store is copied here") };
         let on_progress = Box::new(move |now: hookpost_store_sqlite::BackupProgress| {

@@ -161,7 +161,7 @@ fn locally(args: &KeyArgs, environment: &Environment, request: KeyRequest) -> an
     {
         return Ok(answer);
     }
-    let answered = runtime::build(1)?.block_on(async {
+    let answered = runtime::build()?.block_on(async {
         let opened = database::open_for_command(&settings).await?;
         let answered = control::answer_key_request(opened.database.store().as_ref(), request).await;
         opened.database.close().await;

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &MigrateArgs, environment: &Environment) -> anyhow::Resu
                 .to_owned(),
         )
     })?;
-    let runtime = runtime::build(1)?;
+    let runtime = runtime::build()?;
     let migration = runtime.block_on(async { if args.check { postgres::check(url).await } else { postgres::migrate(url).await } })?;
     let (from, to) = (migration.from, migration.to);
     let outdated = from < to;

@@ -113,7 +113,7 @@ pub(crate) fn run(args: &MoveArgs, environment: &Environment) -> anyhow::Result<
     let vault = vault(&settings, &from, &to)?;
     let bar = ProgressBar::new(BAR_STEPS)
         .with_style(ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}").unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let moved = runtime::build(1)?.block_on(async {
+    let moved = runtime::build()?.block_on(async {
         let mut source = from.as_source(vault.clone()).await?;
         let mut target = to.as_target(vault).await?;
         anyhow::Ok(transfer(&mut *source, &mut *target, &mut |progress| show(&bar, progress)).await?)

@@ -403,7 +403,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "io_threads",
         "auto",
         Text,
-        "Threads that serve the network. `auto`: one less than processors, but two on two with the embedded database.",
+        "Threads that serve the network; each keeps the connections that it was given. `auto`: one less than processors, but two on two with the embedded database.",
         |s, v| if v == "auto" { Ok(()) } else { parse::whole_number(v, 1, 1024).map(|x| s.io_threads = x as usize) }
     ),
     setting!(

@@ -23,8 +23,8 @@ pub(crate) fn run(settings: &Settings, program: &str) -> anyhow::Result<()> {
     secrets::check(settings)?;
     let _log = logging::start(settings);
     runtime::raise_open_files_limit();
-    let runtime = runtime::build_for(settings).context("cannot start the runtime")?;
-    let ended = runtime.block_on(async {
+    let threads = runtime::start_for(settings).context("cannot start the runtime")?;
+    let ended = threads.run(async {
         let stop = serve::stop_on_signals()?;
         let bound = serve::bind(&settings.listen)?;
         let url = serve::local_url(&bound)?;
@@ -37,6 +37,6 @@ pub(crate) fn run(settings: &Settings, program: &str) -> anyhow::Result<()> {
         let ready = || crate::output::print(welcome::text(program, &url, &key, settings));
         serve::serve(settings, parts, router, bound, stop, ready).await
     });
-    runtime.shutdown_background();
+    drop(threads);
     ended
 }

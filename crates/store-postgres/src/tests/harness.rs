@@ -90,7 +90,7 @@ impl Opening {
         let options = PostgresOptions {
             url: self.url,
             vault: Vault::new(&self.master_key, Arc::clone(&entropy)),
-            ready,
+            ready: ready.into(),
             news,
             entropy,
             observer: None,

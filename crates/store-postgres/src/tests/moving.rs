@@ -59,7 +59,7 @@ impl Embedded {
         let entropy: Arc<dyn Entropy> = Arc::new(Counting::default());
         let (ready, receiver) = mpsc::channel(READY_GROUPS);
         let vault = Vault::new(&[5; 32], Arc::clone(&entropy));
-        let options = SqliteOptions { data_dir: directory.path().to_owned(), vault, ready, entropy, observer: None };
+        let options = SqliteOptions { data_dir: directory.path().to_owned(), vault, ready: ready.into(), entropy, observer: None };
         let store = SqliteStore::open(options).expect("the store opens");
         Self { directory, shared: Some(store), ready: receiver }
     }

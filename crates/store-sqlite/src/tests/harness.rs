@@ -29,7 +29,7 @@ pub(super) fn open_with_key(data_dir: &Path, master_key: &[u8; 32]) -> Result<(A
     let entropy: Arc<dyn Entropy> = Arc::new(Counting::default());
     let (ready, receiver) = mpsc::channel(READY_GROUPS);
     let vault = Vault::new(master_key, Arc::clone(&entropy));
-    let options = SqliteOptions { data_dir: data_dir.to_owned(), vault, ready, entropy, observer: None };
+    let options = SqliteOptions { data_dir: data_dir.to_owned(), vault, ready: ready.into(), entropy, observer: None };
     Ok((SqliteStore::open(options)?, receiver))
 }
 

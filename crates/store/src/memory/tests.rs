@@ -23,7 +23,7 @@ struct MemoryHarness {
 impl MemoryHarness {
     async fn open() -> Self {
         let (sender, ready) = mpsc::channel(READY_GROUPS);
-        let store = Arc::new(MemoryStore::new(PublicIds::new([7; 16]), sender));
+        let store = Arc::new(MemoryStore::new(PublicIds::new([7; 16]), sender.into()));
         Self { shared: store.clone(), store, ready, remains: MemoryStore::restarted }
     }
 }
@@ -40,7 +40,7 @@ impl Harness for MemoryHarness {
 
     async fn reopen(&mut self) {
         let (sender, ready) = mpsc::channel(READY_GROUPS);
-        self.store = Arc::new((self.remains)(&self.store, sender));
+        self.store = Arc::new((self.remains)(&self.store, sender.into()));
         (self.shared, self.ready) = (self.store.clone(), ready);
     }
 }

@@ -55,7 +55,7 @@ struct Running {
 impl Running {
     async fn start(transport: TransportSettings, kind: SourceKind, rules: SourceRules) -> Self {
         let (sender, ready) = tokio::sync::mpsc::channel(64);
-        let store: SharedStore = Arc::new(MemoryStore::new(PublicIds::new([7; 16]), sender));
+        let store: SharedStore = Arc::new(MemoryStore::new(PublicIds::new([7; 16]), sender.into()));
         let org = OrgId::parse(OrgId::DEFAULT).expect("an org");
         // As if it had been there for an hour.
         let created_at = BEGIN - HOUR;
@@ -98,7 +98,7 @@ impl Running {
         );
         let shutdown = CancellationToken::new();
         let mut running = JoinSet::new();
-        running.spawn(engine.run(ready, None, shutdown.clone()));
+        running.spawn(engine.run(ready.into(), None, shutdown.clone()));
         Self { store, application, source, shutdown, engine: running }
     }
 

@@ -82,7 +82,7 @@ impl<H: Harness> Lockstep<H> {
     pub(super) async fn begin(subject: H) -> Result<Self, TestCaseError> {
         let (sender, model_ready) = mpsc::channel(READY_GROUPS);
         let mut lockstep = Self {
-            model: MemoryStore::new(PublicIds::new([1; 16]), sender),
+            model: MemoryStore::new(PublicIds::new([1; 16]), sender.into()),
             model_ready,
             subject,
             now: fixture::NOW,
@@ -393,7 +393,7 @@ impl<H: Harness> Lockstep<H> {
 
     async fn crash(&mut self) {
         let (sender, ready) = mpsc::channel(READY_GROUPS);
-        self.model = self.model.restarted(sender);
+        self.model = self.model.restarted(sender.into());
         self.model_ready = ready;
         self.subject.reopen().await;
         if self.subject.forgets_deleted_endpoints() {
