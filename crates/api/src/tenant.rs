@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::problem::{FieldError, Problem, VALUE_ERROR};
 use crate::state::Api;
 
-const TENANTS_REMEMBERED_MAX: u64 = 10_000;
+const TENANTS_REMEMBERED_MAX: usize = 10_000;
 const APPLICATIONS_PAGE: usize = 250;
 /// Where nothing changes by itself.
 const RETRY_AFTER_LATER_S: u64 = 3600;
@@ -22,7 +22,7 @@ const US_PER_S: u64 = 1_000_000;
 const HOURS_PER_DAY: u64 = 24;
 
 #[derive(Debug)]
-pub(crate) struct Tenants(moka::sync::Cache<OrgId, Known>);
+pub(crate) struct Tenants(quick_cache::sync::Cache<OrgId, Known>);
 
 /// As it was when the catalogue had this version.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ struct Rules {
 
 impl Tenants {
     pub(crate) fn new() -> Self {
-        Self(moka::sync::Cache::new(TENANTS_REMEMBERED_MAX))
+        Self(quick_cache::sync::Cache::new(TENANTS_REMEMBERED_MAX))
     }
 }
 

@@ -93,7 +93,7 @@ pub const SOURCE_IN_FLIGHT_DEFAULT: u16 = 1024;
 pub const SOURCES_BODY_BYTES_IN_MEMORY_MAX: usize = 128 << 20;
 pub const SOURCE_BODY_BYTES_IN_MEMORY_MAX: usize = 32 << 20;
 /// Sources that are kept ready.
-pub const SOURCES_PREPARED_MAX: u64 = 10_000;
+pub const SOURCES_PREPARED_MAX: usize = 10_000;
 /// Schemas that are kept ready for one source.
 pub const SOURCE_SCHEMAS_PREPARED_MAX: usize = 256;
 /// Receipts of requests that made no message, kept per second and source; what is beyond is counted only.

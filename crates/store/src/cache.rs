@@ -12,15 +12,21 @@ use hookpost_domain::access::RevocationTarget;
 use hookpost_domain::{ApiKey, ApplicationId, EventType, EventTypeName, OrgId, Source, SourceId, Timestamp};
 
 use parking_lot::{Mutex, RwLock};
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
 use crate::rows::{TokenHash, token_hash};
 use crate::{ApplicationView, Listed, PageRequest};
 
 /// Applications and their endpoints, counted one each.
-const CACHED_ROWS_MAX: u64 = 200_000;
-const CACHED_ORGS_MAX: u64 = 10_000;
-const CACHED_KEYS_MAX: u64 = 10_000;
-const CACHED_SOURCES_MAX: u64 = 100_000;
+const CACHED_ROWS_MAX: usize = 200_000;
+/// The cache is divided among so many locks.
+const APPLICATION_CACHE_PARTS: usize = 4;
+/// What does not fit into a part would not be kept at all, and be read anew for every message: more than this does not count.
+const CACHED_ROWS_OF_ONE_MAX: usize = CACHED_ROWS_MAX / APPLICATION_CACHE_PARTS / 2;
+const CACHED_ORGS_MAX: usize = 10_000;
+const CACHED_KEYS_MAX: usize = 10_000;
+const CACHED_SOURCES_MAX: usize = 100_000;
 /// Tokens that are looked for in the store at a time: whoever guesses makes readers work, and no more of them than this.
 const TOKENS_LOOKED_FOR_MAX: usize = 16;
 type FastHash = foldhash::fast::RandomState;
@@ -32,13 +38,13 @@ pub type EventTypes = BTreeMap<EventTypeName, Arc<EventType>>;
 #[derive(Debug)]
 pub struct CatalogCache {
     version: AtomicU64,
-    applications: moka::sync::Cache<ApplicationId, Arc<ApplicationView>>,
-    uids: moka::sync::Cache<(OrgId, String), ApplicationId>,
-    event_types: moka::sync::Cache<OrgId, Arc<EventTypes>>,
-    api_keys: moka::sync::Cache<[u8; 32], Arc<ApiKey>>,
-    sources: moka::sync::Cache<SourceId, Arc<Source>>,
+    applications: Cache<ApplicationId, Arc<ApplicationView>, Rows>,
+    uids: Cache<(OrgId, String), ApplicationId>,
+    event_types: Cache<OrgId, Arc<EventTypes>>,
+    api_keys: Cache<[u8; 32], Arc<ApiKey>>,
+    sources: Cache<SourceId, Arc<Source>>,
     /// Only tokens that a source has, or had when it was asked for.
-    source_tokens: moka::sync::Cache<TokenHash, SourceId>,
+    source_tokens: Cache<TokenHash, SourceId>,
     token_lookups: tokio::sync::Semaphore,
     /// Loads under way by ticket, without those that a change overtook.
     loading: Mutex<Loads>,
@@ -73,19 +79,46 @@ pub enum Loading {
     Source(SourceId),
 }
 
+/// Weighs an application with its endpoints.
+#[derive(Debug, Clone)]
+struct Rows;
+
+impl Weighter<ApplicationId, Arc<ApplicationView>> for Rows {
+    fn weight(&self, _: &ApplicationId, view: &Arc<ApplicationView>) -> u64 {
+        view.endpoints.len().min(CACHED_ROWS_OF_ONE_MAX) as u64 + 1
+    }
+}
+
+fn cache_of_applications() -> Cache<ApplicationId, Arc<ApplicationView>, Rows> {
+    let options = OptionsBuilder::new()
+        .estimated_items_capacity(CACHED_ROWS_MAX / 2)
+        .weight_capacity(CACHED_ROWS_MAX as u64)
+        .shards(APPLICATION_CACHE_PARTS)
+        .build()
+        .expect("both capacities are given");
+    Cache::with_options(options, Rows, DefaultHashBuilder::default(), DefaultLifecycle::default())
+}
+
+/// Asks for a uid without a copy of it. Hashed as the pair that is the key.
+#[derive(Hash)]
+struct UidOf<'a>(&'a OrgId, &'a str);
+
+impl Equivalent<(OrgId, String)> for UidOf<'_> {
+    fn equivalent(&self, (org, uid): &(OrgId, String)) -> bool {
+        self.0 == org && self.1 == uid
+    }
+}
+
 impl CatalogCache {
     pub fn new(revocations: HashMap<RevocationTarget, (Timestamp, Timestamp)>) -> Self {
         Self {
             version: AtomicU64::new(1),
-            applications: moka::sync::Cache::builder()
-                .weigher(|_, view: &Arc<ApplicationView>| u32::try_from(1 + view.endpoints.len()).unwrap_or(u32::MAX))
-                .max_capacity(CACHED_ROWS_MAX)
-                .build(),
-            uids: moka::sync::Cache::new(CACHED_ROWS_MAX),
-            event_types: moka::sync::Cache::new(CACHED_ORGS_MAX),
-            api_keys: moka::sync::Cache::new(CACHED_KEYS_MAX),
-            sources: moka::sync::Cache::new(CACHED_SOURCES_MAX),
-            source_tokens: moka::sync::Cache::new(CACHED_SOURCES_MAX),
+            applications: cache_of_applications(),
+            uids: Cache::new(CACHED_ROWS_MAX),
+            event_types: Cache::new(CACHED_ORGS_MAX),
+            api_keys: Cache::new(CACHED_KEYS_MAX),
+            sources: Cache::new(CACHED_SOURCES_MAX),
+            source_tokens: Cache::new(CACHED_SOURCES_MAX),
             token_lookups: tokio::sync::Semaphore::new(TOKENS_LOOKED_FOR_MAX),
             loading: Mutex::default(),
             revocations: RwLock::new(revocations),
@@ -107,7 +140,7 @@ impl CatalogCache {
     }
 
     pub fn application_of_uid(&self, org: &OrgId, uid: &str) -> Option<Arc<ApplicationView>> {
-        let id = self.uids.get(&(org.clone(), uid.to_owned()))?;
+        let id = self.uids.get(&UidOf(org, uid))?;
         // A uid may have been given to another since: the view says whose it is now.
         self.application(id)
             .filter(|view| view.application.org == *org && view.application.uid.as_ref().is_some_and(|own| own.as_str() == uid))
@@ -195,7 +228,7 @@ impl CatalogCache {
         loading.overtake(&Loading::Source(id));
         match source {
             Some(source) => self.put_source(id, source),
-            None => self.sources.invalidate(&id),
+            None => drop(self.sources.remove(&id)),
         }
         drop(loading);
         self.changed();
@@ -214,7 +247,7 @@ impl CatalogCache {
                     }
                     self.applications.insert(id, Arc::new(view));
                 }
-                None => self.applications.invalidate(&id),
+                None => drop(self.applications.remove(&id)),
             }
         }
         drop(loading);
@@ -240,7 +273,7 @@ impl CatalogCache {
     pub fn drop_event_types(&self, org: &OrgId) {
         let mut loading = self.loading.lock();
         loading.overtake(&Loading::EventTypes(org.clone()));
-        self.event_types.invalidate(org);
+        self.event_types.remove(org);
         drop(loading);
         self.changed();
     }
@@ -249,12 +282,12 @@ impl CatalogCache {
     pub fn drop_all(&self) {
         let mut loading = self.loading.lock();
         loading.under_way.clear();
-        self.applications.invalidate_all();
-        self.uids.invalidate_all();
-        self.event_types.invalidate_all();
-        self.api_keys.invalidate_all();
-        self.sources.invalidate_all();
-        self.source_tokens.invalidate_all();
+        self.applications.clear();
+        self.uids.clear();
+        self.event_types.clear();
+        self.api_keys.clear();
+        self.sources.clear();
+        self.source_tokens.clear();
         self.known_applications.lock().clear();
         drop(loading);
         self.changed();
@@ -278,7 +311,7 @@ impl CatalogCache {
     pub fn forget_api_key(&self, hash: [u8; 32]) {
         let mut loading = self.loading.lock();
         loading.overtake(&Loading::ApiKey(hash));
-        self.api_keys.invalidate(&hash);
+        self.api_keys.remove(&hash);
         drop(loading);
         self.changed();
     }
@@ -304,4 +337,27 @@ pub fn list_event_types(types: &EventTypes, include_archived: bool, page: &PageR
     let shown = types.iter().filter(|(_, event_type)| include_archived || !event_type.archived);
     let listed = page.cut(shown.map(|(name, event_type)| (name.clone(), event_type)));
     Listed { items: listed.items.into_iter().map(|event_type| EventType::clone(event_type)).collect(), done: listed.done }
+}
+
+#[cfg(test)]
+mod tests {
+    use hookpost_domain::{PublicIds, RowId};
+
+    use super::*;
+    use crate::SharedStore;
+    use crate::conformance::fixture::{new_application, new_endpoint};
+    use crate::memory::MemoryStore;
+
+    #[test]
+    fn an_application_with_many_endpoints_is_kept() {
+        let (ready, _) = tokio::sync::mpsc::channel(1);
+        let store: SharedStore = Arc::new(MemoryStore::new(PublicIds::new([7; 16]), ready.into()));
+        let application = new_application(&store, OrgId::parse(OrgId::DEFAULT).unwrap());
+        let (id, endpoint) = (application.id, Arc::new(new_endpoint(&store, application.id)));
+        let view = Arc::new(ApplicationView { application, endpoints: vec![endpoint; CACHED_ROWS_MAX] });
+        let cache = CatalogCache::new(HashMap::new());
+        cache.loaded_application(cache.begin(Loading::Application(id)), id, Some(&view));
+        assert!(cache.application(id).is_some());
+        assert!(cache.application(ApplicationId::from_row(RowId::MIN)).is_none());
+    }
 }

@@ -24,7 +24,7 @@ use crate::problem::Problem;
 use crate::state::Api;
 
 /// Verified tokens that are remembered.
-const TOKENS_REMEMBERED_MAX: u64 = 10_000;
+const TOKENS_REMEMBERED_MAX: usize = 10_000;
 /// How far the clock of whoever signs may be ahead of ours.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 const ORG_TOKEN_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -117,11 +117,11 @@ struct Verified {
 }
 
 #[derive(Debug)]
-pub(crate) struct TokenCache(moka::sync::Cache<[u8; 32], Verified>);
+pub(crate) struct TokenCache(quick_cache::sync::Cache<[u8; 32], Verified>);
 
 impl TokenCache {
     pub(crate) fn new() -> Self {
-        Self(moka::sync::Cache::new(TOKENS_REMEMBERED_MAX))
+        Self(quick_cache::sync::Cache::new(TOKENS_REMEMBERED_MAX))
     }
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn verify(api: &Api, headers: &HeaderMap) -> Result<Arc<Princip
     let known = api.tokens.0.get(&hash);
     let mut verified = match known {
         Some(known) if known.expires_at.is_some_and(|end| end <= now) => {
-            api.tokens.0.invalidate(&hash);
+            api.tokens.0.remove(&hash);
             return Err(Problem::Unauthenticated);
         }
         Some(known) if known.catalog_version == catalog_version => {
@@ -143,7 +143,7 @@ pub(crate) async fn verify(api: &Api, headers: &HeaderMap) -> Result<Arc<Princip
         }
         // The signature of a token stays good; only keys can be replaced or deleted.
         Some(known) if token.starts_with(api_key::PREFIX) => {
-            let verified = verify_key(api, hash, now, catalog_version).await.inspect_err(|_| api.tokens.0.invalidate(&hash))?;
+            let verified = verify_key(api, hash, now, catalog_version).await.inspect_err(|_| drop(api.tokens.0.remove(&hash)))?;
             Verified { last_use: known.last_use, ..verified }
         }
         Some(known) => Verified { catalog_version, ..known },

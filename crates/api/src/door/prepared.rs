@@ -1,5 +1,6 @@
 //! A source made ready: its provider's scheme, its rules and its answer, checked and compiled once per version of the source.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use hookpost_domain::source::{ProviderSettings, Source, SourceKind, SourceRules};
@@ -7,8 +8,8 @@ use hookpost_domain::{SourceId, limits};
 use hookpost_engine::schema::Schemas;
 use hookpost_providers::{Provider, Settings, Verifier};
 use hookpost_shaping::{InvalidRule, Mapping};
-use moka::sync::Cache;
 use parking_lot::Mutex;
+use quick_cache::sync::Cache;
 
 use super::answer::PreparedAnswer;
 use super::limits::{Budget, Usage};
@@ -129,8 +130,9 @@ impl Doorways {
     }
 
     pub(super) fn of(&self, source: &Source) -> Arc<Doorway> {
-        let new = || Arc::new(Doorway { usage: Usage::new(self.body_bytes_max), prepared: Mutex::default() });
-        self.by_source.get_with(source.id, new)
+        let new = || Ok(Arc::new(Doorway { usage: Usage::new(self.body_bytes_max), prepared: Mutex::default() }));
+        let Ok(doorway) = self.by_source.get_or_insert_with::<_, Infallible>(&source.id, new);
+        doorway
     }
 }
 
